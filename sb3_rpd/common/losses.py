@@ -1,0 +1,477 @@
+"""Imitation losses: how far the student's action distribution is from the teacher's labels, one small object for each."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.distributions import (
+    BernoulliDistribution,
+    CategoricalDistribution,
+    Distribution,
+    MultiCategoricalDistribution,
+    SquashedDiagGaussianDistribution,
+    StateDependentNoiseDistribution,
+)
+from stable_baselines3.common.preprocessing import get_action_dim
+from torch.nn import functional as F
+
+#: The groups of the usual end-effector action (x, y, z, roll, pitch, yaw, gripper): the gripper is in none of them.
+END_EFFECTOR_GROUPS: Mapping[str, Sequence[int]] = {"translation": (0, 1, 2), "rotation": (3, 4, 5)}
+
+
+@dataclass(frozen=True)
+class TeacherLabels:
+    """
+    What the teacher said about a minibatch. Rows without a label are zero-filled, never NaN.
+
+    :param actions: The teacher's actions, of shape (batch, action_dim), in the units of the student's distribution:
+        the environment's, or [-1, 1] for a policy with ``squash_output``. Discrete actions come as floats.
+    :param labelled: Which rows the teacher labelled, booleans of shape (batch,).
+    :param std: Standard deviation of a Gaussian teacher, of shape (batch, action_dim), 1 in unlabelled rows.
+    :param logits: Logits of a discrete teacher, of shape (batch, k), as in ``TeacherOutput``.
+    """
+
+    actions: th.Tensor
+    labelled: th.Tensor
+    std: th.Tensor | None = None
+    logits: th.Tensor | None = None
+
+
+class ImitationLoss(ABC):
+    """
+    A distance between the student's action distribution and the teacher's labels.
+
+    A loss of your own is a picklable subclass with a ``per_sample``, whose value and gradient must stay finite in
+    the zero-filled rows too: they are masked, and a mask does not stop a NaN in the backward pass.
+    """
+
+    #: Whether the teacher must give its distribution (``TeacherLabels.std`` or ``.logits``), not only an action.
+    needs_distribution: ClassVar[bool] = False
+
+    def check(self, action_space: spaces.Space[Any], squash_output: bool) -> None:  # noqa: B027 (optional hook)
+        """
+        Called once, before training, to refuse what this loss cannot do.
+
+        :param action_space: The action space of one environment.
+        :param squash_output: Whether the policy squashes its actions with a tanh (gSDE only).
+        :raises ValueError: if the loss does not fit.
+        """
+
+    @abstractmethod
+    def per_sample(self, distribution: Distribution, labels: TeacherLabels, ratio: th.Tensor, clip_range: float) -> th.Tensor:
+        """
+        The loss of each row, labelled or not.
+
+        :param distribution: The student's distribution, as ``policy.evaluate_actions`` has just left it.
+        :param labels: The teacher's labels of the same rows.
+        :param ratio: PPO's probability ratio of the actions taken, of shape (batch,), with its gradient.
+        :param clip_range: PPO's current clip range.
+        :return: A tensor of shape (batch,) through which the student gets its gradient.
+        """
+
+    def __call__(self, distribution: Distribution, labels: TeacherLabels, ratio: th.Tensor, clip_range: float) -> th.Tensor:
+        """
+        The mean of ``per_sample`` over the labelled rows; zero, with zero gradient, when there are none.
+
+        :param distribution: See ``per_sample``.
+        :param labels: See ``per_sample``.
+        :param ratio: See ``per_sample``.
+        :param clip_range: See ``per_sample``.
+        :return: A scalar.
+        """
+        losses = self.per_sample(distribution, labels, ratio, clip_range)
+        # Dividing by the count keeps everything on the device: indexing by a mask would wait for its size.
+        return th.where(labels.labelled, losses, 0.0).sum() / labels.labelled.sum().clamp(min=1)
+
+
+@dataclass(frozen=True)
+class WeightedLoss(ImitationLoss):
+    """
+    An imitation loss that can weigh the dimensions of an action.
+
+    :param weights: One finite factor >= 0 for each dimension of the flattened action; None means 1 for each.
+    """
+
+    weights: Sequence[float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.weights is None:
+            return
+        object.__setattr__(self, "weights", tuple(float(weight) for weight in self.weights))
+        if not all(math.isfinite(weight) and weight >= 0.0 for weight in self.weights):
+            raise ValueError(f"The weights of an imitation loss must be finite and >= 0, not {self.weights}.")
+
+    def check(self, action_space: spaces.Space[Any], squash_output: bool) -> None:
+        action_dim = get_action_dim(action_space)
+        if self.weights is not None and len(self.weights) != action_dim:
+            raise ValueError(
+                f"{type(self).__name__} has {len(self.weights)} weights, but an action of {action_space} has {action_dim} "
+                f"dimensions: give {action_dim} weights, or none."
+            )
+
+    def _weigh(self, terms: th.Tensor) -> th.Tensor:
+        """
+        :param terms: One term for each dimension, of shape (batch, action_dim).
+        :return: The same, each times its weight.
+        """
+        return terms if self.weights is None else terms * _constant(self.weights, terms.dtype, terms.device)
+
+
+@dataclass(frozen=True)
+class RegressionLoss(WeightedLoss):
+    """
+    A loss on the distance between the student's deterministic action (``distribution.mode()``, so the Gaussian's mean)
+    and the teacher's action: the mean over dimensions of weight * penalty, as ``torch.nn.functional.mse_loss`` has it.
+    """
+
+    def check(self, action_space: spaces.Space[Any], squash_output: bool) -> None:
+        _require_box(self, action_space)
+        super().check(action_space, squash_output)
+
+    @abstractmethod
+    def penalty(self, student: th.Tensor, teacher: th.Tensor) -> th.Tensor:
+        """
+        :param student: The student's deterministic actions, of shape (batch, action_dim).
+        :param teacher: The teacher's actions, of the same shape.
+        :return: What each dimension costs, of the same shape.
+        """
+
+    def per_sample(self, distribution: Distribution, labels: TeacherLabels, ratio: th.Tensor, clip_range: float) -> th.Tensor:
+        return self._weigh(self.penalty(distribution.mode(), labels.actions)).mean(dim=1)
+
+
+@dataclass(frozen=True)
+class MSE(RegressionLoss):
+    """The squared error: the main loss of RPD (arXiv 2503.05833)."""
+
+    def penalty(self, student: th.Tensor, teacher: th.Tensor) -> th.Tensor:
+        return F.mse_loss(student, teacher, reduction="none")
+
+
+@dataclass(frozen=True)
+class L1(RegressionLoss):
+    """The absolute error, a variant that RPD (arXiv 2503.05833) compares."""
+
+    def penalty(self, student: th.Tensor, teacher: th.Tensor) -> th.Tensor:
+        return F.l1_loss(student, teacher, reduction="none")
+
+
+@dataclass(frozen=True)
+class Huber(RegressionLoss):
+    """
+    Half the squared error up to ``delta``, linear beyond: a teacher's outlier pulls no harder than ``delta``.
+
+    :param delta: Where the quadratic part ends, in action units.
+    """
+
+    delta: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (math.isfinite(self.delta) and self.delta > 0.0):
+            raise ValueError(f"Huber's delta must be finite and > 0, not {self.delta}.")
+
+    def penalty(self, student: th.Tensor, teacher: th.Tensor) -> th.Tensor:
+        return F.huber_loss(student, teacher, reduction="none", delta=self.delta)
+
+
+@dataclass(frozen=True)
+class NLL(WeightedLoss):
+    """
+    The negative log-likelihood of the teacher's action, summed over dimensions: behavioural cloning, the "bc" of RPD
+    (arXiv 2503.05833). It trains the student's standard deviation too.
+    """
+
+    def per_sample(self, distribution: Distribution, labels: TeacherLabels, ratio: th.Tensor, clip_range: float) -> th.Tensor:
+        if self.weights is None:
+            return -distribution.log_prob(_as_actions_of(distribution, labels.actions))
+        return -self._weigh(_log_prob_by_dimension(distribution, labels.actions)).sum(dim=1)
+
+
+@dataclass(frozen=True)
+class KL(WeightedLoss):
+    """
+    The KL divergence between teacher and student, summed over dimensions, times ``max(ratio, 1 - clip_range)``: the
+    distillation term of PPD (arXiv 2407.15134). As in its formula the gradient goes through the ratio too, where that
+    is the larger of the two.
+
+    :param direction: "forward" is KL(teacher || student), PPD's own; "reverse" is KL(student || teacher), which RPD
+        (arXiv 2503.05833) ran under PPD's name.
+    :param min_std: A Gaussian teacher's standard deviation counts as no less than this, in action units: fitted to a
+        handful of samples it may be zero, and the divergence infinite.
+    """
+
+    needs_distribution: ClassVar[bool] = True
+
+    direction: Literal["forward", "reverse"] = "forward"
+    min_std: float = 1e-2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.direction not in ("forward", "reverse"):
+            raise ValueError(
+                f'KL\'s direction must be "forward", KL(teacher || student), or "reverse", KL(student || teacher), '
+                f"not {self.direction!r}."
+            )
+        if not (math.isfinite(self.min_std) and self.min_std > 0.0):
+            raise ValueError(f"KL's min_std must be finite and > 0, not {self.min_std}.")
+
+    def check(self, action_space: spaces.Space[Any], squash_output: bool) -> None:
+        super().check(action_space, squash_output)
+        if squash_output:
+            raise ValueError(
+                "KL compares Gaussians in the environment's units, and a policy with squash_output=True has none: "
+                "set squash_output=False, or take the loss 'mse' or 'nll'."
+            )
+
+    def per_sample(self, distribution: Distribution, labels: TeacherLabels, ratio: th.Tensor, clip_range: float) -> th.Tensor:
+        if isinstance(distribution, CategoricalDistribution | MultiCategoricalDistribution | BernoulliDistribution):
+            divergences = self._between_logits(distribution, labels)
+        else:
+            divergences = self._between_gaussians(distribution, labels)
+        # The ratio of an unlabelled row may be infinite, and zero times infinity is a NaN in the backward pass.
+        factor = th.where(labels.labelled, ratio, 1.0).clamp(min=1.0 - clip_range)
+        return self._weigh(divergences).sum(dim=1) * factor
+
+    def _between_gaussians(self, distribution: Distribution, labels: TeacherLabels) -> th.Tensor:
+        if labels.std is None:
+            raise ValueError(_no_distribution("the standard deviation of its Gaussian (TeacherOutput.std)"))
+        normal = distribution.distribution
+        assert isinstance(normal, th.distributions.Normal)
+        student = (normal.mean, normal.stddev)
+        teacher = (labels.actions, labels.std.clamp(min=self.min_std))
+        (mean_p, std_p), (mean_q, std_q) = (teacher, student) if self.direction == "forward" else (student, teacher)
+        return th.log(std_q / std_p) + (std_p**2 + (mean_p - mean_q) ** 2) / (2.0 * std_q**2) - 0.5
+
+    def _between_logits(self, distribution: Distribution, labels: TeacherLabels) -> th.Tensor:
+        if labels.logits is None:
+            raise ValueError(_no_distribution("its logits (TeacherOutput.logits)"))
+        divergences = []
+        for student, teacher in _categoricals(distribution, labels.logits):
+            log_student = F.log_softmax(student, dim=-1)
+            # A teacher may rule an action out (a logit of -inf), which would put 0 * inf into the sum.
+            log_teacher = F.log_softmax(teacher, dim=-1).clamp(min=math.log(th.finfo(teacher.dtype).tiny))
+            log_p, log_q = (log_teacher, log_student) if self.direction == "forward" else (log_student, log_teacher)
+            divergences.append((log_p.exp() * (log_p - log_q)).sum(dim=-1))
+        return th.stack(divergences, dim=1)
+
+
+@dataclass(frozen=True)
+class Cosine(WeightedLoss):
+    """
+    The directional loss of VLAJS (arXiv 2604.13733): the mean over groups of dimensions of 1 - cos(angle between the
+    student's deterministic action and the teacher's). It asks for the teacher's direction and leaves the speed, and
+    the dimensions in no group (the gripper), to the reward.
+
+    A group in which the teacher asks for no motion has no direction: it adds nothing to its row.
+
+    :param weights: The weights of the dimensions in the scalar product that defines the angle.
+    :param groups: The indices of each named group in the flattened action. None stands for ``END_EFFECTOR_GROUPS`` and
+        is for 7-dimensional end-effector control only.
+    :param min_norm: A teacher's vector no longer than this counts as zero. A shorter student's vector is divided
+        by this and not by its own length, which bounds the gradient.
+    """
+
+    groups: Mapping[str, Sequence[int]] | None = None
+    min_norm: float = 1e-3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (math.isfinite(self.min_norm) and self.min_norm > 0.0):
+            raise ValueError(f"Cosine's min_norm must be finite and > 0, not {self.min_norm}.")
+        if self.groups is None:
+            return
+        groups = {name: tuple(int(index) for index in indices) for name, indices in self.groups.items()}
+        object.__setattr__(self, "groups", groups)
+        for name, indices in groups.items():
+            if not indices or len(set(indices)) != len(indices):
+                raise ValueError(f"Cosine's group {name!r} must name each of its dimensions once, not {indices}.")
+        if not groups:
+            raise ValueError('Cosine needs at least one group of dimensions, such as {"translation": (0, 1, 2)}.')
+
+    def check(self, action_space: spaces.Space[Any], squash_output: bool) -> None:
+        _require_box(self, action_space)
+        super().check(action_space, squash_output)
+        action_dim = get_action_dim(action_space)
+        if self.groups is None:
+            if action_dim != 7:
+                raise ValueError(
+                    f"Cosine's default groups are for a 7-dimensional end-effector action, but {action_space} has "
+                    f'{action_dim} dimensions: name its groups, as in Cosine(groups={{"translation": (0, 1, 2)}}).'
+                )
+            return
+        for name, indices in self.groups.items():
+            if not all(0 <= index < action_dim for index in indices):
+                raise ValueError(
+                    f"Cosine's group {name!r} names the dimensions {indices}, but an action of {action_space} has "
+                    f"{action_dim} dimensions: indices go from 0 to {action_dim - 1}."
+                )
+
+    def per_sample(self, distribution: Distribution, labels: TeacherLabels, ratio: th.Tensor, clip_range: float) -> th.Tensor:
+        student, teacher = distribution.mode(), labels.actions
+        groups = self._group_matrix(student)
+        teacher_squared = (teacher * teacher) @ groups
+        has_direction = teacher_squared > self.min_norm**2
+        # Clamped before the root, whose gradient at zero is infinite.
+        student_norm = ((student * student) @ groups).clamp(min=self.min_norm**2).sqrt()
+        teacher_norm = teacher_squared.clamp(min=self.min_norm**2).sqrt()
+        cosines = (student * teacher) @ groups / (student_norm * teacher_norm)
+        return th.where(has_direction, 1.0 - cosines, 0.0).mean(dim=1)
+
+    def _group_matrix(self, student: th.Tensor) -> th.Tensor:
+        """
+        :param student: Actions of shape (batch, action_dim).
+        :return: A constant of shape (action_dim, n_groups), with the weight of each dimension in each group: a
+            product with it sums over the dimensions of all groups at once.
+        """
+        groups = END_EFFECTOR_GROUPS if self.groups is None else self.groups
+        weights = self.weights or (1.0,) * student.shape[1]
+        rows = tuple(tuple(weight * (dim in indices) for indices in groups.values()) for dim, weight in enumerate(weights))
+        return _constant(rows, student.dtype, student.device)
+
+
+_LOSSES: Mapping[str, type[ImitationLoss]] = {
+    "mse": MSE,
+    "l1": L1,
+    "huber": Huber,
+    "nll": NLL,
+    "bc": NLL,
+    "kl": KL,
+    "cosine": Cosine,
+}
+
+
+def make_imitation_loss(loss: str | ImitationLoss, action_space: spaces.Space[Any], squash_output: bool) -> ImitationLoss:
+    """
+    Find the loss of that name, and make sure that it fits the action space.
+
+    :param loss: "auto" ("mse" for a Box, "nll" for the discrete spaces), "mse", "l1", "huber", "nll" (or "bc"), "kl",
+        "cosine", or a loss.
+    :param action_space: The action space of one environment.
+    :param squash_output: Whether the policy squashes its actions with a tanh (gSDE only).
+    :return: The loss.
+    :raises ValueError: if there is none of that name, or if it does not fit.
+    """
+    if isinstance(loss, str):
+        name = loss
+        if name == "auto":
+            name = "mse" if isinstance(action_space, spaces.Box) else "nll"
+        if name not in _LOSSES:
+            raise ValueError(f"There is no imitation loss {loss!r}: choose one of 'auto', {str(list(_LOSSES))[1:-1]}.")
+        loss = _LOSSES[name]()
+    loss.check(action_space, squash_output)
+    return loss
+
+
+@th.no_grad()
+def agreement(distribution: Distribution, labels: TeacherLabels, action_space: spaces.Space[Any]) -> float | None:
+    """
+    How often the student's deterministic action is the teacher's, for the log.
+
+    In the discrete spaces: the share of labelled rows in which every component is the same. In a Box: the share of
+    all dimensions of labelled rows in which the two are within 10% of half the Box's width (within 0.1 where the Box
+    is unbounded; of a width of 2 where the policy squashes its output).
+
+    :param distribution: The student's distribution.
+    :param labels: The teacher's labels of the same rows.
+    :param action_space: The action space of one environment.
+    :return: A number in [0, 1], or None when nothing is labelled.
+    """
+    if not labels.labelled.any():
+        return None
+    student = distribution.mode().reshape(labels.actions.shape)[labels.labelled]
+    teacher = labels.actions[labels.labelled]
+    if not isinstance(action_space, spaces.Box):
+        return (student == teacher).all(dim=1).float().mean().item()
+    half_width = (action_space.high.astype(np.float64) - action_space.low.astype(np.float64)).flatten() / 2.0
+    if _squashes(distribution):
+        half_width = np.ones_like(half_width)
+    tolerance = th.as_tensor(0.1 * np.where(np.isfinite(half_width), half_width, 1.0), device=teacher.device)
+    return ((student - teacher).abs() <= tolerance).float().mean().item()
+
+
+@lru_cache(maxsize=32)
+def _constant(values: tuple[Any, ...], dtype: th.dtype, device: th.device) -> th.Tensor:
+    """
+    :param values: (Nested) tuples of numbers.
+    :param dtype: The tensor's type.
+    :param device: The tensor's device.
+    :return: A tensor of these values, kept, because a copy to a GPU at every minibatch would wait for it.
+    """
+    with th.inference_mode(False):
+        return th.tensor(values, dtype=dtype, device=device)
+
+
+def _require_box(loss: ImitationLoss, action_space: spaces.Space[Any]) -> None:
+    if not isinstance(action_space, spaces.Box):
+        raise ValueError(
+            f"{type(loss).__name__} measures a distance between continuous actions, and those of {action_space} have none: "
+            "take the loss 'nll' (what 'auto' means for this space), or 'kl' if the teacher gives logits."
+        )
+
+
+def _no_distribution(missing: str) -> str:
+    return (
+        f"KL needs a teacher that gives its distribution, but the labels lack {missing}: take a teacher that returns it, "
+        "or the loss 'mse' or 'nll', which need the teacher's actions only."
+    )
+
+
+def _squashes(distribution: Distribution) -> bool:
+    if isinstance(distribution, StateDependentNoiseDistribution):
+        return distribution.bijector is not None
+    return isinstance(distribution, SquashedDiagGaussianDistribution)
+
+
+def _as_actions_of(distribution: Distribution, actions: th.Tensor) -> th.Tensor:
+    """
+    :param distribution: The student's distribution.
+    :param actions: Labels of shape (batch, action_dim).
+    :return: The same in the type and shape that the distribution's ``log_prob`` takes.
+    """
+    return actions.long().flatten() if isinstance(distribution, CategoricalDistribution) else actions
+
+
+def _log_prob_by_dimension(distribution: Distribution, actions: th.Tensor) -> th.Tensor:
+    """
+    :param distribution: The student's distribution.
+    :param actions: Labels of shape (batch, action_dim).
+    :return: The terms of shape (batch, action_dim) that sum to ``distribution.log_prob(actions)``.
+    """
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.log_prob(_as_actions_of(distribution, actions)).unsqueeze(1)
+    if isinstance(distribution, MultiCategoricalDistribution):
+        parts = zip(distribution.distribution, actions.unbind(dim=1), strict=True)
+        return th.stack([categorical.log_prob(column) for categorical, column in parts], dim=1)
+    assert isinstance(distribution.distribution, th.distributions.Distribution)
+    if isinstance(distribution, StateDependentNoiseDistribution) and distribution.bijector is not None:
+        gaussian_actions = distribution.bijector.inverse(actions)
+        log_prob: th.Tensor = distribution.distribution.log_prob(gaussian_actions)
+        return log_prob - distribution.bijector.log_prob_correction(gaussian_actions)
+    return distribution.distribution.log_prob(actions)
+
+
+def _categoricals(distribution: Distribution, logits: th.Tensor) -> list[tuple[th.Tensor, th.Tensor]]:
+    """
+    :param distribution: The student's distribution over discrete actions.
+    :param logits: The teacher's logits, of shape (batch, k).
+    :return: For each dimension of the action, the logits of student and teacher, each of shape (batch, n_choices).
+    """
+    if isinstance(distribution, CategoricalDistribution):
+        return [(distribution.distribution.logits, logits)]
+    if isinstance(distribution, MultiCategoricalDistribution):
+        students = [categorical.logits for categorical in distribution.distribution]
+        return list(zip(students, logits.split([student.shape[1] for student in students], dim=1), strict=True))
+    assert isinstance(distribution, BernoulliDistribution)
+    student = distribution.distribution.logits
+    # A bit is a choice between 0 and 1, with logits 0 and the log-odds.
+    return [
+        (th.stack((th.zeros_like(one), one), dim=1), th.stack((th.zeros_like(other), other), dim=1))
+        for one, other in zip(student.unbind(dim=1), logits.unbind(dim=1), strict=True)
+    ]
