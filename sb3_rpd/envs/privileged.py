@@ -1,0 +1,92 @@
+"""What a scripted teacher may know about the cube tasks, as one flat array with a documented layout."""
+
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+
+
+class CubeState(NamedTuple):
+    """
+    The state of LiftCube-v0, PickCube-v0 or StackCube-v0; one row or, with leading axes, a batch of rows.
+
+    Positions are in metres in the world frame (z up), quaternions in the order w, x, y, z.
+
+    :param tcp_position: The point between the finger tips; (..., 3).
+    :param tcp_quaternion: Its orientation: z is the approach direction, the fingers close along y; (..., 4).
+    :param finger_positions: Distance of each finger from the closed position, 0 to 0.04 m; (..., 2).
+    :param cube_position: Centre of the cube to move (StackCube: the red one), 4 cm wide; (..., 3).
+    :param cube_quaternion: Its orientation; (..., 4).
+    :param goal_position: Where its centre is to go: the marker's position in LiftCube (straight above the start) and
+        PickCube, 4 cm above the centre of the green cube in StackCube; (..., 3).
+    :param joint_velocities: Of the seven arm joints (rad/s) and of the two fingers (m/s); (..., 9).
+    :param is_grasped: 1 where both fingers press on the cube, by the task's own test, otherwise 0; (...).
+    """
+
+    tcp_position: np.ndarray
+    tcp_quaternion: np.ndarray
+    finger_positions: np.ndarray
+    cube_position: np.ndarray
+    cube_quaternion: np.ndarray
+    goal_position: np.ndarray
+    joint_velocities: np.ndarray
+    is_grasped: np.ndarray
+
+    @classmethod
+    def unpack(cls, state: np.ndarray) -> "CubeState":
+        """
+        Read what ``privileged_state`` wrote, without copying.
+
+        :param state: Array of shape (..., ``CUBE_STATE_SIZE``).
+        :raises ValueError: if the last axis has another size.
+        """
+        if state.shape[-1] != CUBE_STATE_SIZE:
+            raise ValueError(f"a privileged state has {CUBE_STATE_SIZE} numbers, got an array of shape {state.shape}")
+        return cls(*(state[..., CUBE_STATE_SLICES[name]] for name in cls._fields[:-1]), is_grasped=state[..., -1])
+
+
+#: Where in the flat array each field of ``CubeState`` lies.
+CUBE_STATE_SLICES = {
+    "tcp_position": slice(0, 3),
+    "tcp_quaternion": slice(3, 7),
+    "finger_positions": slice(7, 9),
+    "cube_position": slice(9, 12),
+    "cube_quaternion": slice(12, 16),
+    "goal_position": slice(16, 19),
+    "joint_velocities": slice(19, 28),
+    "is_grasped": slice(28, 29),
+}
+
+#: Length of the flat array.
+CUBE_STATE_SIZE = 29
+
+#: Width of the cubes, in metres.
+CUBE_WIDTH = 0.04
+
+
+def privileged_state(env: gym.Env[Any, Any]) -> np.ndarray:
+    """
+    The state of a cube task for a scripted teacher; ``CubeState.unpack`` reads it. Also an observation source of
+    ``TeacherActionWrapper``.
+
+    :param env: LiftCube-v0, PickCube-v0 or StackCube-v0, wrapped or not.
+    :return: float32 array of shape (``CUBE_STATE_SIZE``,).
+    :raises ValueError: if the environment is of another task.
+    """
+    bare: Any = env.unwrapped
+    if hasattr(bare, "cubeA"):  # StackCube
+        cube = bare.cubeA
+        goal = bare.cubeB.pose.p + (0.0, 0.0, CUBE_WIDTH)
+        is_grasped = bare.agent.check_grasp(cube)
+    elif hasattr(bare, "cube_half_size"):  # PickCube and LiftCube
+        cube = bare.obj
+        goal = bare.goal_pos
+        is_grasped = bare.agent.check_grasp(cube, max_angle=30)
+    else:
+        raise ValueError(
+            f"privileged_state knows LiftCube-v0, PickCube-v0 and StackCube-v0, not {type(bare).__name__}; "
+            "write an observation source of your own for other tasks"
+        )
+    tcp, cube_pose, robot = bare.tcp.pose, cube.pose, bare.agent.robot
+    fields = (tcp.p, tcp.q, robot.get_qpos()[-2:], cube_pose.p, cube_pose.q, goal, robot.get_qvel(), (is_grasped,))
+    return np.concatenate(fields, dtype=np.float32)
