@@ -1,0 +1,101 @@
+"""Rollout buffers with one teacher action for each entry."""
+
+import functools
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.buffers import DictRolloutBuffer, RolloutBuffer
+from stable_baselines3.common.type_aliases import TensorDict
+from stable_baselines3.common.vec_env import VecNormalize
+
+from sb3_rpd.common.losses import TeacherLabels
+from sb3_rpd.common.teacher_outputs import CheckedOutput
+
+
+class TeacherRolloutBufferSamples(NamedTuple):
+    """A minibatch: the fields of SB3's ``RolloutBufferSamples`` and the teacher's labels for the same entries."""
+
+    observations: th.Tensor | TensorDict
+    actions: th.Tensor
+    old_values: th.Tensor
+    old_log_prob: th.Tensor
+    advantages: th.Tensor
+    returns: th.Tensor
+    teacher_labels: TeacherLabels
+
+
+class TeacherLabelsMixin(RolloutBuffer):
+    """
+    Adds the teacher's labels to a rollout buffer.
+
+    A label has the units of the buffer's ``actions``: the environment's, or [-1, 1] under a squashing policy. NaN means
+    "no label". The storage is environment-major, so that it is already in the order into which SB3 flattens a rollout.
+    """
+
+    #: Shape (buffer_size, n_envs, action_dim), float32, NaN where there is no label.
+    teacher_actions: np.ndarray
+
+    def reset(self) -> None:
+        self._flat_actions = np.full((self.n_envs * self.buffer_size, self.action_dim), np.nan, dtype=np.float32)
+        self.teacher_actions = self._flat_actions.reshape(self.n_envs, self.buffer_size, -1).swapaxes(0, 1)
+        self._flat_distributions: np.ndarray | None = None
+        super().reset()
+
+    def add_labels(self, steps: np.ndarray, envs: np.ndarray, output: CheckedOutput) -> None:
+        """
+        Write labels. Other entries are not touched, so a background thread may do it while ``add`` goes on.
+
+        :param steps: Position in the rollout of each of n entries.
+        :param envs: Environment of each of n entries.
+        :param output: Actions of shape (n, action_dim), with NaN rows for "no label", and what else the teacher gave.
+        """
+        entries = envs * self.buffer_size + steps
+        self._flat_actions[entries] = output.actions
+        if output.distribution is not None:
+            if self._flat_distributions is None:
+                shape = (len(self._flat_actions), output.distribution.shape[1])
+                self._flat_distributions = np.ones(shape, dtype=np.float32)
+            self._flat_distributions[entries] = output.distribution
+
+    def labelled_fraction(self) -> float:
+        """:return: The share of the rollout's entries that have a label."""
+        return float(np.mean(~np.isnan(self._flat_actions).any(axis=1)))
+
+    def _get_samples(self, batch_inds: np.ndarray, env: VecNormalize | None = None) -> TeacherRolloutBufferSamples:  # type: ignore[override]
+        samples = super()._get_samples(batch_inds, env)
+        return TeacherRolloutBufferSamples(*samples, self._get_labels(batch_inds))
+
+    def _get_labels(self, batch_inds: np.ndarray) -> TeacherLabels:
+        actions = self._flat_actions[batch_inds]
+        labelled = ~np.isnan(actions).any(axis=1)
+        actions[~labelled] = 0.0
+        distribution = None
+        if self._flat_distributions is not None:
+            distribution = self.to_torch(self._flat_distributions[batch_inds])
+        is_box = isinstance(self.action_space, spaces.Box)
+        return TeacherLabels(
+            actions=self.to_torch(actions),
+            labelled=self.to_torch(labelled),
+            std=distribution if is_box else None,
+            logits=None if is_box else distribution,
+        )
+
+
+@functools.cache
+def with_teacher_labels(buffer_class: type[RolloutBuffer]) -> type[TeacherLabelsMixin]:
+    """
+    The given kind of rollout buffer with the teacher's labels added.
+
+    :param buffer_class: SB3's ``RolloutBuffer`` or ``DictRolloutBuffer``, or a class of the user's own.
+    :return: A subclass of both ``TeacherLabelsMixin`` and ``buffer_class``.
+    """
+    if issubclass(buffer_class, TeacherLabelsMixin):
+        return buffer_class
+    bases: tuple[type[Any], ...] = (TeacherLabelsMixin, buffer_class)
+    return cast(type[TeacherLabelsMixin], type(f"Teacher{buffer_class.__name__}", bases, {"__doc__": buffer_class.__doc__}))
+
+
+TeacherRolloutBuffer = with_teacher_labels(RolloutBuffer)
+TeacherDictRolloutBuffer = with_teacher_labels(DictRolloutBuffer)

@@ -1,0 +1,63 @@
+"""The callback that takes a rollout's entries to the teacher."""
+
+from typing import Any
+
+from stable_baselines3.common.callbacks import BaseCallback
+
+from sb3_rpd.common.label_choice import LabelChoice
+from sb3_rpd.common.labeling import RolloutLabelling
+from sb3_rpd.common.teacher_inputs import TeacherInputTracker, teacher_inputs_after_step
+
+
+class LabellingCallback(BaseCallback):
+    """
+    Runs the caller's callback and, where that lets the rollout go on, submits the step's entries for labelling.
+
+    SB3 calls it after ``env.step()`` and before ``rollout_buffer.add()``: the buffer's position is that of the entry, the
+    model's last observation is the one to label, and ``new_obs`` is the one to label next. Where the caller's callback
+    stops the rollout, SB3 keeps the last observation, and so does the tracker.
+
+    :param callback: The caller's callback.
+    :param model_inputs: What the teacher may see of the model's last observation.
+    :param labelling: Takes the entries; None when the rollout is not to be labelled.
+    :param choice: Which entries to submit.
+    """
+
+    def __init__(
+        self,
+        callback: BaseCallback,
+        model_inputs: TeacherInputTracker,
+        labelling: RolloutLabelling | None,
+        choice: LabelChoice,
+    ) -> None:
+        super().__init__()
+        self._callback = callback
+        self._model_inputs = model_inputs
+        self._labelling = labelling
+        self._choice = choice
+
+    def on_rollout_start(self) -> None:
+        self._callback.on_rollout_start()
+
+    def update_locals(self, locals_: dict[str, Any]) -> None:
+        self.locals.update(locals_)
+        self._callback.update_locals(locals_)
+
+    def on_step(self) -> bool:
+        if not self._callback.on_step():
+            return False
+        step, env, new_obs = self.locals["rollout_buffer"].pos, self.locals["env"], self.locals["new_obs"]
+        if self._labelling is not None:
+            chosen = self._choice(step, env.num_envs)
+            inputs = self._model_inputs.inputs_for(self.locals["self"]._last_obs)
+            if inputs is not None:
+                self._labelling.submit(step, inputs, chosen)
+        inputs_after = teacher_inputs_after_step(env, new_obs, self.locals["dones"], self.locals["infos"])
+        self._model_inputs.keep(new_obs, inputs_after)
+        return True
+
+    def on_rollout_end(self) -> None:
+        self._callback.on_rollout_end()
+
+    def _on_step(self) -> bool:
+        raise NotImplementedError("LabellingCallback runs inside RPD.collect_rollouts, which calls on_step() only.")

@@ -1,0 +1,240 @@
+"""Asks the teacher once for each rollout-buffer entry, in batches, in a background thread."""
+
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import NamedTuple
+
+import numpy as np
+from gymnasium import spaces
+
+from sb3_rpd.common.buffers import TeacherLabelsMixin
+from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.teacher_outputs import CheckedOutput, check_teacher_output
+from sb3_rpd.common.type_aliases import RawObservation, TeacherInfo
+from sb3_rpd.teachers.base import Teacher
+
+
+class LabelStatistics(NamedTuple):
+    """
+    What labelling some entries took.
+
+    :param asked: Entries for which the teacher, or a controller in the environment, was to give a label.
+    :param missing: Those of them that have none, because the answer failed or was not usable.
+    :param seconds: Time spent inside the teacher.
+    :param complaint: The first cause of a missing label, None if none is missing.
+    """
+
+    asked: int = 0
+    missing: int = 0
+    seconds: float = 0.0
+    complaint: str | None = None
+
+    @property
+    def missing_share(self) -> float:
+        """The share of the labels asked for that are missing; 0 where none was asked for."""
+        return self.missing / self.asked if self.asked else 0.0
+
+    def merged(self, other: "LabelStatistics") -> "LabelStatistics":
+        """:return: The statistics of both together."""
+        return LabelStatistics(
+            self.asked + other.asked,
+            self.missing + other.missing,
+            self.seconds + other.seconds,
+            self.complaint or other.complaint,
+        )
+
+
+class LabelQuery(NamedTuple):
+    """One rollout-buffer entry that waits for its label, with what the teacher may see of it."""
+
+    step: int
+    env: int
+    info: TeacherInfo
+
+
+class Labeler:
+    """
+    Turns a teacher's answers into labels in a rollout buffer.
+
+    :param teacher: Whom to ask.
+    :param action_space: The action space of one environment.
+    :param to_policy_units: Maps actions of shape (n, action_dim) from the environment's units to the policy's.
+    :raises TeacherError: if the teacher cannot act in that space.
+    """
+
+    def __init__(
+        self, teacher: Teacher, action_space: spaces.Space, to_policy_units: Callable[[np.ndarray], np.ndarray]
+    ) -> None:
+        self.teacher = teacher
+        self.action_space = action_space
+        self.to_policy_units = to_policy_units
+        self._has_answered = False
+        self._has_warned = False
+        teacher.setup(action_space)
+
+    def ask(self, buffer: TeacherLabelsMixin, queries: Sequence[LabelQuery]) -> LabelStatistics:
+        """
+        Ask the teacher about one batch of entries and write its labels.
+
+        :param buffer: Where the labels go.
+        :param queries: The entries.
+        :return: What it took.
+        :raises TeacherError: if the teacher fails, or answers with a wrong shape or dtype, before it ever answered well.
+        """
+        started = time.perf_counter()
+        try:
+            observations, instructions = stack_queries(queries)
+            answer = self.teacher.predict(observations, instructions)
+            output = check_teacher_output(answer, self.action_space, len(queries))
+        except Exception as error:
+            complaint = str(error) if isinstance(error, TeacherError) else f"the teacher raised {error!r}"
+            if not self._has_answered:
+                raise TeacherError(f"The first query to the teacher failed: {complaint}") from error
+            self._warn_once(complaint)
+            return LabelStatistics(len(queries), len(queries), time.perf_counter() - started, complaint)
+        self._has_answered = True
+        return self._write(buffer, queries, output, time.perf_counter() - started)
+
+    def take_actions(self, buffer: TeacherLabelsMixin, queries: Sequence[LabelQuery]) -> LabelStatistics:
+        """
+        Write the actions that controllers in the environments have given already.
+
+        :param buffer: Where the labels go.
+        :param queries: The entries, each with an ``"action"``.
+        :return: What it took.
+        :raises TeacherError: if an action has the wrong shape or dtype.
+        """
+        actions = np.stack([query.info["action"] for query in queries])
+        return self._write(buffer, queries, check_teacher_output(actions, self.action_space, len(queries)), 0.0)
+
+    def _write(
+        self, buffer: TeacherLabelsMixin, queries: Sequence[LabelQuery], output: CheckedOutput, seconds: float
+    ) -> LabelStatistics:
+        steps = np.array([query.step for query in queries])
+        envs = np.array([query.env for query in queries])
+        buffer.add_labels(steps, envs, output._replace(actions=self.to_policy_units(output.actions)))
+        if output.complaint is not None:
+            self._warn_once(output.complaint)
+        missing = int(np.isnan(output.actions).any(axis=1).sum())
+        return LabelStatistics(len(queries), missing, seconds, output.complaint)
+
+    def _warn_once(self, complaint: str) -> None:
+        if self._has_warned:
+            return
+        self._has_warned = True
+        warnings.warn(
+            f"Labels are missing: {complaint}. Training goes on without them, the log counts them as teacher/missing; "
+            "this is said once.",
+            stacklevel=2,
+        )
+
+
+class RolloutLabelling:
+    """
+    Labels one rollout; a context manager, which on leaving drops what has not been asked by then.
+
+    Entries are gathered in the order in which they come into batches of exactly ``batch_size``, the last one of the
+    rollout excepted. So the batches do not depend on timing: asynchronous and synchronous labelling ask the same
+    questions in the same order and give the same labels to the last bit. What the teacher needs (frames) is held until
+    its batch is answered and no longer.
+
+    :param labeler: Asks and writes.
+    :param buffer: Where the labels go, reset before the first entry is submitted.
+    :param batch_size: How many entries the teacher is asked about at once.
+    :param asynchronous: Ask in a background thread while the environments run, rather than in the caller's.
+    """
+
+    def __init__(self, labeler: Labeler, buffer: TeacherLabelsMixin, *, batch_size: int, asynchronous: bool) -> None:
+        self._labeler = labeler
+        self._buffer = buffer
+        self._batch_size = batch_size
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="rpd-labeler") if asynchronous else None
+        self._gathered: list[LabelQuery] = []
+        self._answers: deque[Future[LabelStatistics]] = deque()
+        self._statistics = LabelStatistics()
+
+    def __enter__(self) -> "RolloutLabelling":
+        return self
+
+    def __exit__(
+        self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._executor is not None:
+            self._executor.shutdown(wait=True, cancel_futures=True)
+
+    def submit(self, step: int, infos: Sequence[TeacherInfo], chosen: np.ndarray) -> None:
+        """
+        Take the entries of one step.
+
+        :param step: Their position in the rollout.
+        :param infos: What the teacher may see, one for each environment.
+        :param chosen: Shape (n_envs,), bool: which environments' entries are to be labelled.
+        :raises TeacherError: if the first query failed, as soon as that is known.
+        """
+        queries = [LabelQuery(step, int(env), infos[env]) for env in np.flatnonzero(chosen)]
+        ready = [query for query in queries if "action" in query.info]
+        if ready:
+            self._add(self._labeler.take_actions(self._buffer, ready))
+        self._gathered += [query for query in queries if "action" not in query.info]
+        while len(self._gathered) >= self._batch_size:
+            self._ask(self._gathered[: self._batch_size])
+            self._gathered = self._gathered[self._batch_size :]
+        while self._answers and self._answers[0].done():
+            self._add(self._answers.popleft().result())
+
+    def join(self) -> LabelStatistics:
+        """
+        Ask about what is left and wait for all answers.
+
+        :return: What labelling the whole rollout took.
+        :raises TeacherError: if the first query failed.
+        """
+        if self._gathered:
+            self._ask(self._gathered)
+            self._gathered = []
+        while self._answers:
+            self._add(self._answers.popleft().result())
+        return self._statistics
+
+    def _ask(self, queries: list[LabelQuery]) -> None:
+        if self._executor is None:
+            self._add(self._labeler.ask(self._buffer, queries))
+        else:
+            self._answers.append(self._executor.submit(self._labeler.ask, self._buffer, queries))
+
+    def _add(self, statistics: LabelStatistics) -> None:
+        self._statistics = self._statistics.merged(statistics)
+
+
+def stack_queries(queries: Sequence[LabelQuery]) -> tuple[RawObservation, list[str] | None]:
+    """
+    Put the teacher's inputs of several entries into one batch.
+
+    :param queries: The entries, each with an ``"observation"``.
+    :return: Observations with first axis n, and the instructions, None where the environments give none.
+    :raises TeacherError: if the entries do not offer the same things.
+    """
+    infos = [query.info for query in queries]
+    observations = [info["observation"] for info in infos]
+    with_instruction = sum("instruction" in info for info in infos)
+    if 0 < with_instruction < len(infos):
+        raise TeacherError(f"{with_instruction} of {len(infos)} environments give an instruction; give one to all or to none")
+    instructions = [info["instruction"] for info in infos] if with_instruction else None
+    first = observations[0]
+    if not isinstance(first, dict):
+        return _stack("observation", observations), instructions
+    for observation in observations:
+        if observation.keys() != first.keys():
+            raise TeacherError(f"the environments offer different things to the teacher: {[*first]} and {[*observation]}")
+    return {name: _stack(name, [observation[name] for observation in observations]) for name in first}, instructions
+
+
+def _stack(name: str, arrays: list[np.ndarray]) -> np.ndarray:
+    shapes = {np.shape(array) for array in arrays}
+    if len(shapes) > 1:
+        raise TeacherError(f"the environments offer {name!r} in different shapes: {sorted(shapes)}")
+    return np.stack(arrays)

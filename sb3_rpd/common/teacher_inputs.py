@@ -1,0 +1,110 @@
+"""What the teacher gets to see of each environment's present state, collected from a vectorised environment."""
+
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecNormalize, VecTransposeImage
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs
+
+from sb3_rpd.common.type_aliases import RawObservation, TeacherInfo
+from sb3_rpd.common.wrappers import TEACHER_INFO_KEY
+
+
+def teacher_inputs_after_reset(env: VecEnv, observations: VecEnvObs) -> list[TeacherInfo]:
+    """
+    What the teacher may see of each environment just after ``env.reset()``.
+
+    :param env: The training environment with all its wrappers.
+    :param observations: What the reset returned, the student's observations.
+    :return: One entry for each environment.
+    """
+    return _teacher_inputs(env, observations, env.unwrapped.reset_infos)
+
+
+def teacher_inputs_after_step(
+    env: VecEnv, observations: VecEnvObs, dones: np.ndarray, infos: list[dict[str, Any]]
+) -> list[TeacherInfo]:
+    """
+    What the teacher may see of each environment just after ``env.step()``.
+
+    An environment that is done has been reset by the ``VecEnv``: its ``info`` still describes the last step of the
+    finished episode, while the observation, and so the teacher's view, is the first of the new one. Every
+    ``VecEnvWrapper`` shadows ``reset_infos``, hence ``unwrapped``.
+
+    :param env: The training environment with all its wrappers.
+    :param observations: What the step returned, the student's observations.
+    :param dones: Which environments were reset.
+    :param infos: What the step returned.
+    :return: One entry for each environment.
+    """
+    reset_infos = env.unwrapped.reset_infos
+    return _teacher_inputs(env, observations, [reset_infos[i] if done else infos[i] for i, done in enumerate(dones)])
+
+
+def _teacher_inputs(env: VecEnv, observations: VecEnvObs, infos: list[dict[str, Any]]) -> list[TeacherInfo]:
+    if all(TEACHER_INFO_KEY in info for info in infos):
+        return [info[TEACHER_INFO_KEY] for info in infos]
+    raw = raw_student_observation(env, observations)
+    if isinstance(raw, dict):
+        return [{"observation": {name: array[i] for name, array in raw.items()}} for i in range(env.num_envs)]
+    return [{"observation": raw[i]} for i in range(env.num_envs)]
+
+
+class TeacherInputTracker:
+    """
+    Keeps what the teacher may see of the observation on which the student will act next.
+
+    It belongs to one observation object, ``model._last_obs``: after anything that replaces that one (``set_env``,
+    ``load``, a reset by somebody else) what is kept is out of date and not given out any more.
+    """
+
+    def __init__(self) -> None:
+        self._observations: VecEnvObs | None = None
+        self._inputs: list[TeacherInfo] | None = None
+
+    def keep(self, observations: VecEnvObs, inputs: list[TeacherInfo]) -> None:
+        """
+        Remember the teacher's inputs until the next step.
+
+        :param observations: The student's observations, the very object that will be ``model._last_obs``.
+        :param inputs: The teacher's view of the same moment, one entry for each environment.
+        """
+        self._observations = observations
+        self._inputs = inputs
+
+    def inputs_for(self, observations: VecEnvObs) -> list[TeacherInfo] | None:
+        """
+        :param observations: ``model._last_obs``.
+        :return: The teacher's inputs for exactly these observations, None if they are not known.
+        """
+        return self._inputs if observations is self._observations else None
+
+
+def raw_student_observation(env: VecEnv, observations: VecEnvObs) -> RawObservation:
+    """
+    The student's observation as a teacher would expect it: un-normalised, images channels last.
+
+    :param env: The training environment with all its wrappers.
+    :param observations: What its last ``reset`` or ``step`` returned.
+    :return: Observations, first axis the environments. Under a ``VecNormalize`` they are those that it received,
+        so without the frames that a ``VecFrameStack`` on top of it adds.
+    """
+    raw: Any = observations
+    transposed = None
+    layer = env
+    while isinstance(layer, VecEnvWrapper):
+        if isinstance(layer, VecNormalize):
+            return raw_student_observation(layer.venv, layer.get_original_obs())
+        if isinstance(layer, VecTransposeImage) and not layer.skip:
+            transposed = layer
+        layer = layer.venv
+    if transposed is None:
+        return raw  # type: ignore[no-any-return]
+    if isinstance(raw, dict):
+        images = transposed.image_space_keys
+        return {name: _channels_last(array) if name in images else array for name, array in raw.items()}
+    return _channels_last(raw)
+
+
+def _channels_last(images: np.ndarray) -> np.ndarray:
+    return np.moveaxis(images, 1, -1)

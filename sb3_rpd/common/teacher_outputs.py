@@ -1,0 +1,128 @@
+"""Checks what a teacher answered before any of it becomes a label."""
+
+from typing import NamedTuple
+
+import numpy as np
+from gymnasium import spaces
+from stable_baselines3.common.preprocessing import get_action_dim
+
+from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.teachers.base import TeacherOutput
+
+#: How far outside a Box an action may lie, as a share of the Box's width, and still be clipped to it.
+BOX_TOLERANCE = 0.01
+
+
+class CheckedOutput(NamedTuple):
+    """
+    A teacher's answer to n queries in the form in which a rollout buffer keeps it.
+
+    :param actions: Shape (n, action_dim), float32; inside the Box or valid integers. Rows of NaN are not usable.
+    :param distribution: Shape (n, k), float32: standard deviations (Box) or logits (discrete); None if not given.
+    :param complaint: Why the NaN rows are not usable, None if there are none.
+    """
+
+    actions: np.ndarray
+    distribution: np.ndarray | None = None
+    complaint: str | None = None
+
+
+def check_teacher_output(answer: np.ndarray | TeacherOutput, action_space: spaces.Space, n_queries: int) -> CheckedOutput:
+    """
+    Check an answer against the action space.
+
+    :param answer: What ``Teacher.predict`` returned for ``n_queries`` observations.
+    :param action_space: The action space of one environment.
+    :param n_queries: The number of observations that the teacher was given.
+    :return: The answer with the rows that cannot be used (NaN, outside the space) masked by NaN and the cause named.
+    :raises TeacherError: if the answer's shape or dtype does not fit the action space, which no single row can mend.
+    """
+    output = answer if isinstance(answer, TeacherOutput) else TeacherOutput(answer)
+    actions = _numeric(output.actions, (n_queries, *(action_space.shape or ())), "actions", action_space)
+    actions = actions.reshape(n_queries, get_action_dim(action_space))
+    if isinstance(action_space, spaces.Box):
+        actions, complaint = _check_box(actions, action_space)
+        distribution = output.std
+        expected = (n_queries, *action_space.shape)
+    else:
+        actions, complaint = _check_integers(actions, action_space)
+        distribution = output.logits
+        expected = (n_queries, n_logits(action_space))
+    if distribution is not None:
+        name = "std" if isinstance(action_space, spaces.Box) else "logits"
+        distribution = _numeric(distribution, expected, name, action_space).reshape(n_queries, -1)
+        usable = np.isfinite(distribution).all(axis=1)
+        if isinstance(action_space, spaces.Box):
+            usable &= (distribution > 0).all(axis=1)
+        if not usable.all():
+            actions[~usable] = np.nan
+            distribution[~usable] = 1.0
+            complaint = complaint or f"{_count(~usable)} a {name} that is not finite or not positive"
+    return CheckedOutput(actions, distribution, complaint)
+
+
+def n_logits(action_space: spaces.Space) -> int:
+    """
+    How many logits describe a distribution over a discrete action space.
+
+    :param action_space: Discrete, MultiDiscrete or MultiBinary.
+    :return: n for Discrete, sum(nvec) for MultiDiscrete, the number of bits for MultiBinary.
+    """
+    if isinstance(action_space, spaces.Discrete):
+        return int(action_space.n)
+    if isinstance(action_space, spaces.MultiDiscrete):
+        return int(action_space.nvec.sum())
+    return get_action_dim(action_space)
+
+
+def _numeric(array: np.ndarray, shape: tuple[int, ...], name: str, action_space: spaces.Space) -> np.ndarray:
+    array = np.asarray(array)
+    if not (np.issubdtype(array.dtype, np.number) or array.dtype == bool) or np.iscomplexobj(array):
+        raise TeacherError(f"The teacher's {name} have dtype {array.dtype}; real numbers are needed for {action_space}.")
+    if array.shape != shape:
+        raise TeacherError(
+            f"The teacher's {name} have shape {array.shape}, but shape {shape} is needed: one row for each of the "
+            f"{shape[0]} observations it was given, in the action space {action_space}."
+        )
+    return array.astype(np.float32)
+
+
+def _check_box(actions: np.ndarray, space: spaces.Box) -> tuple[np.ndarray, str | None]:
+    low, high = space.low.reshape(-1), space.high.reshape(-1)
+    with np.errstate(invalid="ignore"):
+        margin = np.where(np.isfinite(high - low), BOX_TOLERANCE * (high - low), 0.0)
+        outside = ((actions < low - margin) | (actions > high + margin)).any(axis=1)
+    not_finite = ~np.isfinite(actions).all(axis=1)
+    complaint = None
+    if not_finite.any():
+        complaint = f"{_count(not_finite)} NaN or infinity in the action"
+    elif outside.any():
+        complaint = (
+            f"{_count(outside)} an action outside of {space} by more than {BOX_TOLERANCE:.0%} of its width, the first "
+            f"one {actions[outside][0].tolist()}. A teacher's actions must be in the environment's units; clip them in "
+            "the teacher if they are meant to saturate"
+        )
+    checked = np.clip(actions, low, high)
+    checked[not_finite | outside] = np.nan
+    return checked, complaint
+
+
+def _check_integers(actions: np.ndarray, space: spaces.Space) -> tuple[np.ndarray, str | None]:
+    if isinstance(space, spaces.Discrete):
+        low, high = np.array([space.start]), np.array([space.start + space.n])
+    elif isinstance(space, spaces.MultiDiscrete):
+        low = np.asarray(space.start).reshape(-1)
+        high = low + space.nvec.reshape(-1)
+    else:
+        low, high = np.zeros(actions.shape[1]), np.full(actions.shape[1], 2)
+    with np.errstate(invalid="ignore"):
+        valid = ((actions == np.floor(actions)) & (actions >= low) & (actions < high)).all(axis=1)
+    if valid.all():
+        return actions, None
+    complaint = f"{_count(~valid)} an action that is not in {space}, the first one {actions[~valid][0].tolist()}"
+    actions[~valid] = np.nan
+    return actions, complaint
+
+
+def _count(rows: np.ndarray) -> str:
+    return f"{int(rows.sum())} of {len(rows)} answers have"

@@ -1,0 +1,83 @@
+"""The gymnasium wrapper that puts what the teacher needs into ``info``, below everything that shapes the student's view."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import gymnasium as gym
+import numpy as np
+
+from sb3_rpd.common.type_aliases import TeacherInfo
+
+#: The key of ``info`` under which the wrapper's ``TeacherInfo`` travels through any vectorised environment.
+TEACHER_INFO_KEY = "teacher"
+
+#: Reads one array (a raw frame, a joint state) off the wrapped environment after each reset and step.
+ObservationSource: TypeAlias = Callable[[gym.Env[Any, Any]], np.ndarray]
+
+
+class TeacherActionWrapper(gym.Wrapper[Any, Any, Any, Any]):
+    """
+    Offer the teacher its own view of the environment; the student's spaces, observations and rewards stay as they are.
+
+    After each ``reset`` and ``step``, ``info["teacher"]`` holds ``{"observation": {name: array}}``, with
+    ``"instruction"`` beside it where there is one; or ``{"action": array}`` where a controller runs in the environment.
+    ``RPD`` hands these to ``Teacher.predict`` as a batch. Put it directly around the environment, inside the
+    function that builds it for a ``VecEnv``; ``Monitor`` and every other wrapper go on top.
+
+    With neither ``observation`` nor ``controller`` the teacher gets the rendered frame under the name ``"frame"``,
+    for which the environment must have been made with ``render_mode="rgb_array"``.
+
+    :param env: The environment to wrap.
+    :param observation: What the teacher sees: for each name a callable from the wrapped environment to an array.
+        The arrays are copied, so a source may reuse its own memory.
+    :param instruction: What the teacher is told to do: a string, or a callable from the wrapped environment to one.
+    :param controller: A callable from the wrapped environment to a finished action in the environment's units.
+        Then no teacher is asked; the action is the label.
+    :raises ValueError: if there is nothing to offer, or both an observation and a controller.
+    """
+
+    def __init__(
+        self,
+        env: gym.Env[Any, Any],
+        *,
+        observation: Mapping[str, ObservationSource] | None = None,
+        instruction: str | Callable[[gym.Env[Any, Any]], str] | None = None,
+        controller: Callable[[gym.Env[Any, Any]], np.ndarray] | None = None,
+    ) -> None:
+        super().__init__(env)
+        if controller is not None and (observation is not None or instruction is not None):
+            raise ValueError(
+                "TeacherActionWrapper got a controller and an observation or instruction: a controller's action is the "
+                "label itself, no teacher is asked. Pass one or the other."
+            )
+        if controller is None and observation is None:
+            if env.render_mode != "rgb_array":
+                raise ValueError(
+                    "TeacherActionWrapper has nothing to offer: pass observation={'name': callable(env) -> array}, or "
+                    f"controller=callable(env) -> action, or make the environment with render_mode='rgb_array' (it has "
+                    f"render_mode={env.render_mode!r}) to offer its rendered frame."
+                )
+            observation = {"frame": _rendered_frame}
+        self._observation = dict(observation or {})
+        self._instruction = instruction
+        self._controller = controller
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        observation, info = self.env.reset(seed=seed, options=options)
+        return observation, {**info, TEACHER_INFO_KEY: self._teacher_info()}
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        return observation, reward, terminated, truncated, {**info, TEACHER_INFO_KEY: self._teacher_info()}
+
+    def _teacher_info(self) -> TeacherInfo:
+        if self._controller is not None:
+            return {"action": np.array(self._controller(self.env))}
+        offered: TeacherInfo = {"observation": {name: np.array(read(self.env)) for name, read in self._observation.items()}}
+        if self._instruction is not None:
+            offered["instruction"] = self._instruction if isinstance(self._instruction, str) else self._instruction(self.env)
+        return offered
+
+
+def _rendered_frame(env: gym.Env[Any, Any]) -> np.ndarray:
+    return np.asarray(env.render())
