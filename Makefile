@@ -1,0 +1,78 @@
+# Each target does its own set-up: system packages, virtual environment, Python packages. What is done is not done again.
+#
+#   make demo       train with RPD and with PPO on ManiSkill2, compare with the teacher (results in runs/demo)
+#   make test       the tests                          make test-sb3   Stable-Baselines3's own tests, with RPD in place of PPO
+#   make lint       ruff                               make format     let ruff repair what it can
+#   make type       mypy                               make doc        the documentation, in docs/_build/html
+#   make bench      the benchmarks                     make clean      remove the virtual environment and everything built
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-sb3 lint format type doc bench clean
+
+PYTHON ?= python3
+VENV ?= .venv
+# The release that is tested here. On a machine without a GPU, PyTorch's CPU build is enough and far smaller:
+# `make test TORCH="torch --index-url <PyTorch's CPU index>"`.
+TORCH ?= torch==2.13.0
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+CHECKED := sb3_rpd tests examples benchmarks docs/conf.py
+BENCHMARKS := benchmarks/env_overhead.py
+
+# Small tensors: a second thread gains nothing and costs a lot as soon as the cores are busy.
+export OMP_NUM_THREADS ?= 1
+
+help:
+	@sed -n 's/^#   //p' $(MAKEFILE_LIST)
+
+# ---- set-up: one stamp for each step, all of them inside the virtual environment ---------------------------------------------
+
+$(VENV)/.system: scripts/install_system_packages.sh
+	scripts/install_system_packages.sh
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 10) <= v <= (3, 11) or sys.exit(f"ManiSkill2 needs Python 3.10 or 3.11, and $(PYTHON) is {v[0]}.{v[1]}: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/.torch: $(VENV)/.system
+	$(PIP) install $(TORCH)
+	touch $@
+
+# $(VENV)/.extra-NAME: the package itself, editable, with the extra NAME. ManiSkill2's bounds hold for all of them.
+$(VENV)/.extra-%: $(VENV)/.torch setup.cfg pyproject.toml
+	$(PIP) install --editable ".[maniskill2,$*]"
+	touch $@
+
+# ---- targets ------------------------------------------------------------------------------------------------------------------
+
+demo: $(VENV)/.extra-plots
+	$(BIN)/python examples/maniskill2_demo.py $(DEMO_ARGS)
+
+test: $(VENV)/.extra-tests
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-sb3: $(VENV)/.extra-sb3-suite
+	$(BIN)/python tests/sb3_suite/run.py $(SUITE_ARGS)
+
+lint: $(VENV)/.extra-lint
+	$(BIN)/ruff check $(CHECKED)
+	$(BIN)/ruff format --check $(CHECKED)
+
+format: $(VENV)/.extra-lint
+	$(BIN)/ruff check --fix $(CHECKED)
+	$(BIN)/ruff format $(CHECKED)
+
+type: $(VENV)/.extra-lint
+	$(BIN)/mypy
+
+doc: $(VENV)/.extra-docs
+	$(BIN)/python -m sphinx -W --keep-going -n -b html docs docs/_build/html
+
+bench: $(VENV)/.extra-plots
+	for benchmark in $(BENCHMARKS); do $(BIN)/python $$benchmark; done
+
+clean:
+	rm -rf .venv build dist docs/_build runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
