@@ -15,11 +15,21 @@ from stable_baselines3.common.distributions import (
     CategoricalDistribution,
     Distribution,
     MultiCategoricalDistribution,
-    SquashedDiagGaussianDistribution,
-    StateDependentNoiseDistribution,
 )
 from stable_baselines3.common.preprocessing import get_action_dim
 from torch.nn import functional as F
+
+from sb3_rpd.common.distributions import (
+    categorical_kl,
+    gaussian_kl,
+    is_squashed,
+    log_prob,
+    log_prob_by_dimension,
+    logits_by_dimension,
+)
+
+#: A discrete teacher's probability counts as no less than this in a logarithm: it may rule actions out.
+MIN_TEACHER_PROBABILITY = 1e-8
 
 #: The groups of the usual end-effector action (x, y, z, roll, pitch, yaw, gripper): the gripper is in none of them.
 END_EFFECTOR_GROUPS: Mapping[str, Sequence[int]] = {"translation": (0, 1, 2), "rotation": (3, 4, 5)}
@@ -85,9 +95,7 @@ class ImitationLoss(ABC):
         :param clip_range: See ``per_sample``.
         :return: A scalar.
         """
-        losses = self.per_sample(distribution, labels, ratio, clip_range)
-        # Dividing by the count keeps everything on the device: indexing by a mask would wait for its size.
-        return th.where(labels.labelled, losses, 0.0).sum() / labels.labelled.sum().clamp(min=1)
+        return _labelled_mean(self.per_sample(distribution, labels, ratio, clip_range), labels.labelled)
 
 
 @dataclass(frozen=True)
@@ -186,12 +194,15 @@ class NLL(WeightedLoss):
     """
     The negative log-likelihood of the teacher's action, summed over dimensions: behavioural cloning, the "bc" of RPD
     (arXiv 2503.05833). It trains the student's standard deviation too.
+
+    With ``squash_output`` a label of exactly 1 or -1 counts as the float next to it, as in SB3: finite, but so far out in
+    the Gaussian before the tanh that "mse" suits teachers that saturate better.
     """
 
     def per_sample(self, distribution: Distribution, labels: TeacherLabels, ratio: th.Tensor, clip_range: float) -> th.Tensor:
         if self.weights is None:
-            return -distribution.log_prob(_as_actions_of(distribution, labels.actions))
-        return -self._weigh(_log_prob_by_dimension(distribution, labels.actions)).sum(dim=1)
+            return -log_prob(distribution, labels.actions)
+        return -self._weigh(log_prob_by_dimension(distribution, labels.actions)).sum(dim=1)
 
 
 @dataclass(frozen=True)
@@ -210,7 +221,7 @@ class KL(WeightedLoss):
     needs_distribution: ClassVar[bool] = True
 
     direction: Literal["forward", "reverse"] = "forward"
-    min_std: float = 1e-2
+    min_std: float = 1e-3
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -235,7 +246,7 @@ class KL(WeightedLoss):
             divergences = self._between_logits(distribution, labels)
         else:
             divergences = self._between_gaussians(distribution, labels)
-        # The ratio of an unlabelled row may be infinite, and zero times infinity is a NaN in the backward pass.
+        # The ratio of an unlabelled row may be infinite, and zero times infinity is a NaN in the backward pass
         factor = th.where(labels.labelled, ratio, 1.0).clamp(min=1.0 - clip_range)
         return self._weigh(divergences).sum(dim=1) * factor
 
@@ -246,19 +257,17 @@ class KL(WeightedLoss):
         assert isinstance(normal, th.distributions.Normal)
         student = (normal.mean, normal.stddev)
         teacher = (labels.actions, labels.std.clamp(min=self.min_std))
-        (mean_p, std_p), (mean_q, std_q) = (teacher, student) if self.direction == "forward" else (student, teacher)
-        return th.log(std_q / std_p) + (std_p**2 + (mean_p - mean_q) ** 2) / (2.0 * std_q**2) - 0.5
+        return gaussian_kl(*teacher, *student) if self.direction == "forward" else gaussian_kl(*student, *teacher)
 
     def _between_logits(self, distribution: Distribution, labels: TeacherLabels) -> th.Tensor:
         if labels.logits is None:
             raise ValueError(_no_distribution("its logits (TeacherOutput.logits)"))
         divergences = []
-        for student, teacher in _categoricals(distribution, labels.logits):
-            log_student = F.log_softmax(student, dim=-1)
-            # A teacher may rule an action out (a logit of -inf), which would put 0 * inf into the sum.
-            log_teacher = F.log_softmax(teacher, dim=-1).clamp(min=math.log(th.finfo(teacher.dtype).tiny))
-            log_p, log_q = (log_teacher, log_student) if self.direction == "forward" else (log_student, log_teacher)
-            divergences.append((log_p.exp() * (log_p - log_q)).sum(dim=-1))
+        for student_logits, teacher_logits in logits_by_dimension(distribution, labels.logits):
+            student = F.log_softmax(student_logits, dim=-1)
+            teacher = F.log_softmax(teacher_logits, dim=-1).clamp(min=math.log(MIN_TEACHER_PROBABILITY))
+            forward = self.direction == "forward"
+            divergences.append(categorical_kl(teacher, student) if forward else categorical_kl(student, teacher))
         return th.stack(divergences, dim=1)
 
 
@@ -274,17 +283,19 @@ class Cosine(WeightedLoss):
     :param weights: The weights of the dimensions in the scalar product that defines the angle.
     :param groups: The indices of each named group in the flattened action. None stands for ``END_EFFECTOR_GROUPS`` and
         is for 7-dimensional end-effector control only.
-    :param min_norm: A teacher's vector no longer than this counts as zero. A shorter student's vector is divided
-        by this and not by its own length, which bounds the gradient.
+    :param min_norm: A teacher's vector no longer than this, in action units, asks for no motion: set it to the size of a
+        noisy teacher's idle motions. A shorter student's vector is divided by it and not by its own length, which
+        bounds the gradient.
     """
 
     groups: Mapping[str, Sequence[int]] | None = None
-    min_norm: float = 1e-3
+    min_norm: float = 1e-6
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (math.isfinite(self.min_norm) and self.min_norm > 0.0):
-            raise ValueError(f"Cosine's min_norm must be finite and > 0, not {self.min_norm}.")
+        # Its square must not vanish in float32
+        if not 1e-12 <= self.min_norm < math.inf:
+            raise ValueError(f"Cosine's min_norm must be finite and at least 1e-12, not {self.min_norm}.")
         if self.groups is None:
             return
         groups = {name: tuple(int(index) for index in indices) for name, indices in self.groups.items()}
@@ -316,19 +327,18 @@ class Cosine(WeightedLoss):
     def per_sample(self, distribution: Distribution, labels: TeacherLabels, ratio: th.Tensor, clip_range: float) -> th.Tensor:
         student, teacher = distribution.mode(), labels.actions
         groups = self._group_matrix(student)
-        teacher_squared = (teacher * teacher) @ groups
+        teacher_squared = _sum_by_group(teacher * teacher, groups)
         has_direction = teacher_squared > self.min_norm**2
-        # Clamped before the root, whose gradient at zero is infinite.
-        student_norm = ((student * student) @ groups).clamp(min=self.min_norm**2).sqrt()
+        # Clamped before the root, whose gradient at zero is infinite
+        student_norm = _sum_by_group(student * student, groups).clamp(min=self.min_norm**2).sqrt()
         teacher_norm = teacher_squared.clamp(min=self.min_norm**2).sqrt()
-        cosines = (student * teacher) @ groups / (student_norm * teacher_norm)
+        cosines = _sum_by_group(student * teacher, groups) / (student_norm * teacher_norm)
         return th.where(has_direction, 1.0 - cosines, 0.0).mean(dim=1)
 
     def _group_matrix(self, student: th.Tensor) -> th.Tensor:
         """
         :param student: Actions of shape (batch, action_dim).
-        :return: A constant of shape (action_dim, n_groups), with the weight of each dimension in each group: a
-            product with it sums over the dimensions of all groups at once.
+        :return: The weight of each dimension in each group, a constant of shape (action_dim, n_groups).
         """
         groups = END_EFFECTOR_GROUPS if self.groups is None else self.groups
         weights = self.weights or (1.0,) * student.shape[1]
@@ -370,30 +380,39 @@ def make_imitation_loss(loss: str | ImitationLoss, action_space: spaces.Space[An
 
 
 @th.no_grad()
-def agreement(distribution: Distribution, labels: TeacherLabels, action_space: spaces.Space[Any]) -> float | None:
+def agreement(distribution: Distribution, labels: TeacherLabels, action_space: spaces.Space[Any]) -> th.Tensor:
     """
     How often the student's deterministic action is the teacher's, for the log.
 
     In the discrete spaces: the share of labelled rows in which every component is the same. In a Box: the share of
     all dimensions of labelled rows in which the two are within 10% of half the Box's width (within 0.1 where the Box
-    is unbounded; of a width of 2 where the policy squashes its output).
+    is unbounded, or where the policy squashes its actions to [-1, 1]).
 
     :param distribution: The student's distribution.
     :param labels: The teacher's labels of the same rows.
     :param action_space: The action space of one environment.
-    :return: A number in [0, 1], or None when nothing is labelled.
+    :return: A scalar in [0, 1], without gradient; 0 when nothing is labelled, which an average should leave out.
     """
-    if not labels.labelled.any():
-        return None
-    student = distribution.mode().reshape(labels.actions.shape)[labels.labelled]
-    teacher = labels.actions[labels.labelled]
-    if not isinstance(action_space, spaces.Box):
-        return (student == teacher).all(dim=1).float().mean().item()
+    student = distribution.mode().reshape(labels.actions.shape)
+    if isinstance(action_space, spaces.Box):
+        tolerance = _tolerance(action_space, is_squashed(distribution))
+        agrees = (student - labels.actions).abs() <= _constant(tolerance, student.dtype, student.device)
+        by_row = agrees.to(student.dtype).mean(dim=1)
+    else:
+        by_row = (student == labels.actions).all(dim=1).float()
+    return _labelled_mean(by_row, labels.labelled)
+
+
+def _tolerance(action_space: spaces.Box, squashed: bool) -> tuple[float, ...]:
+    # In float64: the difference of the largest float32 bounds overflows float32
     half_width = (action_space.high.astype(np.float64) - action_space.low.astype(np.float64)).flatten() / 2.0
-    if _squashes(distribution):
-        half_width = np.ones_like(half_width)
-    tolerance = th.as_tensor(0.1 * np.where(np.isfinite(half_width), half_width, 1.0), device=teacher.device)
-    return ((student - teacher).abs() <= tolerance).float().mean().item()
+    scale = np.where(np.isfinite(half_width) & (not squashed), half_width, 1.0)
+    return tuple(float(tolerance) for tolerance in 0.1 * scale)
+
+
+def _labelled_mean(values: th.Tensor, labelled: th.Tensor) -> th.Tensor:
+    # Dividing by the count stays on the device; indexing by a mask would wait for it to tell the size
+    return th.where(labelled, values, 0.0).sum() / labelled.sum().clamp(min=1)
 
 
 @lru_cache(maxsize=32)
@@ -406,6 +425,11 @@ def _constant(values: tuple[Any, ...], dtype: th.dtype, device: th.device) -> th
     """
     with th.inference_mode(False):
         return th.tensor(values, dtype=dtype, device=device)
+
+
+def _sum_by_group(terms: th.Tensor, groups: th.Tensor) -> th.Tensor:
+    # Not a matrix product: labels and student may differ in dtype, and autocast would round the product
+    return (terms.unsqueeze(2) * groups).sum(dim=1)
 
 
 def _require_box(loss: ImitationLoss, action_space: spaces.Space[Any]) -> None:
@@ -421,57 +445,3 @@ def _no_distribution(missing: str) -> str:
         f"KL needs a teacher that gives its distribution, but the labels lack {missing}: take a teacher that returns it, "
         "or the loss 'mse' or 'nll', which need the teacher's actions only."
     )
-
-
-def _squashes(distribution: Distribution) -> bool:
-    if isinstance(distribution, StateDependentNoiseDistribution):
-        return distribution.bijector is not None
-    return isinstance(distribution, SquashedDiagGaussianDistribution)
-
-
-def _as_actions_of(distribution: Distribution, actions: th.Tensor) -> th.Tensor:
-    """
-    :param distribution: The student's distribution.
-    :param actions: Labels of shape (batch, action_dim).
-    :return: The same in the type and shape that the distribution's ``log_prob`` takes.
-    """
-    return actions.long().flatten() if isinstance(distribution, CategoricalDistribution) else actions
-
-
-def _log_prob_by_dimension(distribution: Distribution, actions: th.Tensor) -> th.Tensor:
-    """
-    :param distribution: The student's distribution.
-    :param actions: Labels of shape (batch, action_dim).
-    :return: The terms of shape (batch, action_dim) that sum to ``distribution.log_prob(actions)``.
-    """
-    if isinstance(distribution, CategoricalDistribution):
-        return distribution.log_prob(_as_actions_of(distribution, actions)).unsqueeze(1)
-    if isinstance(distribution, MultiCategoricalDistribution):
-        parts = zip(distribution.distribution, actions.unbind(dim=1), strict=True)
-        return th.stack([categorical.log_prob(column) for categorical, column in parts], dim=1)
-    assert isinstance(distribution.distribution, th.distributions.Distribution)
-    if isinstance(distribution, StateDependentNoiseDistribution) and distribution.bijector is not None:
-        gaussian_actions = distribution.bijector.inverse(actions)
-        log_prob: th.Tensor = distribution.distribution.log_prob(gaussian_actions)
-        return log_prob - distribution.bijector.log_prob_correction(gaussian_actions)
-    return distribution.distribution.log_prob(actions)
-
-
-def _categoricals(distribution: Distribution, logits: th.Tensor) -> list[tuple[th.Tensor, th.Tensor]]:
-    """
-    :param distribution: The student's distribution over discrete actions.
-    :param logits: The teacher's logits, of shape (batch, k).
-    :return: For each dimension of the action, the logits of student and teacher, each of shape (batch, n_choices).
-    """
-    if isinstance(distribution, CategoricalDistribution):
-        return [(distribution.distribution.logits, logits)]
-    if isinstance(distribution, MultiCategoricalDistribution):
-        students = [categorical.logits for categorical in distribution.distribution]
-        return list(zip(students, logits.split([student.shape[1] for student in students], dim=1), strict=True))
-    assert isinstance(distribution, BernoulliDistribution)
-    student = distribution.distribution.logits
-    # A bit is a choice between 0 and 1, with logits 0 and the log-odds.
-    return [
-        (th.stack((th.zeros_like(one), one), dim=1), th.stack((th.zeros_like(other), other), dim=1))
-        for one, other in zip(student.unbind(dim=1), logits.unbind(dim=1), strict=True)
-    ]
