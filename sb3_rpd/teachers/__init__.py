@@ -1,0 +1,41 @@
+"""Teachers: whatever RPD can ask what to do."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from sb3_rpd.teachers.base import Teacher, TeacherOutput
+from sb3_rpd.teachers.degraded import DegradedTeacher
+from sb3_rpd.teachers.function import FunctionTeacher
+from sb3_rpd.teachers.resolve import make_teacher
+from sb3_rpd.teachers.sb3 import SB3Teacher
+
+if TYPE_CHECKING:
+    from sb3_rpd.teachers.evaluation import TeacherEvaluation, evaluate_teacher
+    from sb3_rpd.teachers.maniskill2 import SCRIPTED_TASKS, ScriptedTeacher
+
+# imported on first use: they need rooms of the package that themselves need this one
+_LATER = {
+    "SCRIPTED_TASKS": "maniskill2",
+    "ScriptedTeacher": "maniskill2",
+    "TeacherEvaluation": "evaluation",
+    "evaluate_teacher": "evaluation",
+}
+
+__all__ = [
+    "SCRIPTED_TASKS",
+    "DegradedTeacher",
+    "FunctionTeacher",
+    "SB3Teacher",
+    "ScriptedTeacher",
+    "Teacher",
+    "TeacherEvaluation",
+    "TeacherOutput",
+    "evaluate_teacher",
+    "make_teacher",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)

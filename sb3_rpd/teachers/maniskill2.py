@@ -1,0 +1,202 @@
+"""
+Scripted controllers for ManiSkill2's LiftCube, PickCube and StackCube, by privileged state.
+
+They are functions of the present state alone, so that they can label any state that a student gets into, and they are
+continuous in it: phases (go above, descend, close, carry, release) are blended by the quantities that decide between
+them. Where a controller switches at a threshold, a student that averages over what it saw near that threshold stands still.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from gymnasium import spaces
+
+from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.quaternions import from_axis_angle, inverse, multiply, rotate, to_rotation_vector
+from sb3_rpd.common.type_aliases import RawObservation
+from sb3_rpd.envs.privileged import CubeState
+from sb3_rpd.teachers.base import Teacher
+
+# pd_ee_delta_pose: an action of 1 asks for so much; the arm makes 0.4 of it in one control step
+_MAX_STEP = 0.1  # metres, and radians
+# two steps of 0.4 of twice the error leave 4 % of it
+_POSITION_GAIN = 2.0
+# the hand's orientation matters less than its position
+_ROTATION_GAIN = 0.5
+
+# above the cube, the hand keeps inside a funnel: how far aside it may be at the bottom, slope, height, in metres
+_FUNNEL_FREE, _FUNNEL_SLOPE, _FUNNEL_TOP = 0.012, 2.5, 0.06
+# how far the cube is from the tcp, in metres: between the fingers, and no longer; surely not between them
+_NEAR, _OUTSIDE = (0.010, 0.025), (0.020, 0.030)
+# what counts as near grows by this much once the fingers have closed on the cube, so that a slip does not open them
+_NEAR_SLACK = 0.015
+# opening of the fingers in metres: too small to hold a cube (0.040, diagonally 0.057), small enough, wide enough to let it in
+_EMPTY, _CLOSED, _OPEN = (0.030, 0.037), 0.058, 0.072
+
+# LiftCube is solved at its goal height or above
+_LIFT_MARGIN = 0.015
+# a stacked cube is let go: sideways and height error in metres. The task wants 0.033 and 0.005
+_PLACED_ASIDE, _PLACED_HEIGHT = (0.018, 0.030), (0.003, 0.008)
+
+# The Panda's shoulder in the world frame, and its wrist in the frame of a hand that looks straight down. Beyond _REACH
+# between them ManiSkill2's inverse kinematics has no solution and the arm does not move at all.
+_SHOULDER = np.array([-0.615, 0.0, 0.333])
+_WRIST = np.array([-0.088, 0.0, -0.210])
+_REACH = 0.72
+_SLOWEST = 0.3
+# to reach further the hand leans outward: from this distance between shoulder and wrist, by radians a metre, at most
+_LEAN = (0.60, 4.0, 0.6)
+# the hand looking straight down, its x axis away from the robot
+_DOWN = np.array([0.0, 1.0, 0.0, 0.0])
+
+
+def _ramp(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """0 up to ``low``, 1 from ``high`` on, linear between them."""
+    return np.asarray(np.clip((values - low) / (high - low), 0.0, 1.0))
+
+
+def _toward(offset: np.ndarray, height: np.ndarray) -> np.ndarray:
+    """
+    The way to a place at ``offset``, from above: first up to ``height`` over it, then also sideways.
+
+    :param offset: From here to the place, shape (n, 3).
+    :param height: How far over the place to be, given how far aside it is, shape (n,).
+    """
+    climb = offset[:, 2] + height
+    freely = 1 - _ramp(climb, 0.01, 0.03)
+    return np.column_stack([offset[:, :2] * freely[:, np.newaxis], climb])
+
+
+def _funnel(aside: np.ndarray) -> np.ndarray:
+    """How far above a place the hand must be that is so far aside."""
+    return np.asarray(np.clip((aside - _FUNNEL_FREE) * _FUNNEL_SLOPE, 0.0, _FUNNEL_TOP))
+
+
+class _Grasp(NamedTuple):
+    """
+    How to get hold of the cube.
+
+    :param move: Where the hand is to go until it holds it: displacement in the world frame, shape (n, 3).
+    :param close: How much the fingers are to close, 0 to 1, shape (n,).
+    :param held: How much the cube is held, 0 to 1, shape (n,).
+    """
+
+    move: np.ndarray
+    close: np.ndarray
+    held: np.ndarray
+
+
+def _grasp(state: CubeState) -> _Grasp:
+    offset = state.cube_position - state.tcp_position
+    distance = np.linalg.norm(offset, axis=1)
+    opening = state.finger_positions.sum(axis=1)
+    narrow = 1 - _ramp(opening, _CLOSED, _OPEN)
+    # not where the fingers have closed on nothing: there they have to open first
+    could_hold = _ramp(opening, *_EMPTY)
+    close = (1 - _ramp(distance - _NEAR_SLACK * narrow * could_hold, *_NEAR)) * could_hold
+    # fingers that are not open yet would come down on top of the cube
+    height = np.maximum(_funnel(np.linalg.norm(offset[:, :2], axis=1)), _FUNNEL_TOP * narrow * _ramp(distance, *_OUTSIDE))
+    return _Grasp(_toward(offset, height), close, held=close * narrow)
+
+
+def _blend(first: np.ndarray, second: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    return np.asarray(first + weight[:, np.newaxis] * (second - first))
+
+
+def _lift(state: CubeState) -> np.ndarray:
+    grasp = _grasp(state)
+    to_goal = np.zeros_like(grasp.move)
+    to_goal[:, 2] = state.goal_position[:, 2] + _LIFT_MARGIN - state.cube_position[:, 2]
+    return _delta_pose(state, _blend(grasp.move, to_goal, grasp.held), grasp.close)
+
+
+def _pick(state: CubeState) -> np.ndarray:
+    grasp = _grasp(state)
+    return _delta_pose(state, _blend(grasp.move, state.goal_position - state.cube_position, grasp.held), grasp.close)
+
+
+def _stack(state: CubeState) -> np.ndarray:
+    grasp = _grasp(state)
+    to_goal = state.goal_position - state.cube_position
+    aside = np.linalg.norm(to_goal[:, :2], axis=1)
+    placed = (1 - _ramp(aside, *_PLACED_ASIDE)) * (1 - _ramp(np.abs(to_goal[:, 2]), *_PLACED_HEIGHT))
+    move = _blend(grasp.move, _toward(to_goal, _funnel(aside)), grasp.held)
+    return _delta_pose(state, move * (1 - placed)[:, np.newaxis], grasp.close * (1 - placed))
+
+
+def _leaning(position: np.ndarray) -> np.ndarray:
+    """The orientation that the hand should have at a position: looking down, far from the robot also outward."""
+    start, slope, largest = _LEAN
+    from_shoulder = position - _SHOULDER
+    radius = np.linalg.norm(from_shoulder[:, :2], axis=1)
+    stretch = np.hypot(radius + _WRIST[0], from_shoulder[:, 2] - _WRIST[2])
+    outward = from_shoulder[:, :2] / radius[:, np.newaxis]
+    axis = np.column_stack([outward[:, 1], -outward[:, 0], np.zeros_like(radius)])
+    return multiply(from_axis_angle(axis, np.clip((stretch - start) * slope, 0.0, largest)), _DOWN)
+
+
+def _delta_pose(state: CubeState, move: np.ndarray, close: np.ndarray) -> np.ndarray:
+    """
+    The action of ``pd_ee_delta_pose``, whose translation and rotation are in the frame of the hand.
+
+    :param state: The state of n environments.
+    :param move: Displacement in the world frame, shape (n, 3).
+    :param close: How much the fingers are to close, 0 to 1, shape (n,).
+    :return: Actions of shape (n, 7), float32, within [-1, 1].
+    """
+    position, orientation = state.tcp_position, state.tcp_quaternion
+    stretch = np.linalg.norm(position + rotate(orientation, _WRIST) - _SHOULDER, axis=1)
+    longest = np.clip((_REACH - stretch) / _MAX_STEP, _SLOWEST, 1.0)
+    translation = _shorten(rotate(inverse(orientation), move) * _POSITION_GAIN / _MAX_STEP, longest)
+    turn = to_rotation_vector(multiply(inverse(orientation), _leaning(position)))
+    rotation = _shorten(turn * _ROTATION_GAIN / _MAX_STEP, np.ones_like(close))
+    return np.column_stack([translation, rotation, 1 - 2 * close]).astype(np.float32)
+
+
+def _shorten(vectors: np.ndarray, longest: np.ndarray) -> np.ndarray:
+    """Vectors of shape (n, 3), none longer than its entry of ``longest``, their directions kept."""
+    return np.asarray(vectors * (longest / np.maximum(longest, np.linalg.norm(vectors, axis=1)))[:, np.newaxis])
+
+
+_CONTROLLERS: dict[str, Callable[[CubeState], np.ndarray]] = {
+    "LiftCube-v0": _lift,
+    "PickCube-v0": _pick,
+    "StackCube-v0": _stack,
+}
+
+#: The tasks that have a scripted controller.
+SCRIPTED_TASKS = tuple(_CONTROLLERS)
+
+
+class ScriptedTeacher(Teacher):
+    """
+    A controller that solves a cube task, for the control mode ``pd_ee_delta_pose``.
+
+    It reads the entry ``"privileged"`` of its observations, which the environment offers by
+    ``TeacherActionWrapper(env, observation={"privileged": privileged_state})``. ``DegradedTeacher`` makes it worse.
+
+    :param task: One of ``SCRIPTED_TASKS``.
+    :raises ValueError: if there is no controller for the task.
+    """
+
+    def __init__(self, task: str) -> None:
+        if task not in _CONTROLLERS:
+            raise ValueError(f"There is no scripted controller for {task!r}, only for {', '.join(SCRIPTED_TASKS)}.")
+        self.task = task
+
+    def setup(self, action_space: spaces.Space) -> None:
+        if not (isinstance(action_space, spaces.Box) and action_space == spaces.Box(-1, 1, (7,), action_space.dtype)):
+            raise TeacherError(
+                f"The scripted teacher of {self.task} acts in pd_ee_delta_pose, a Box of 7 numbers in [-1, 1]; the "
+                f"environment's action space is {action_space}. Make it with control_mode='pd_ee_delta_pose'."
+            )
+
+    def predict(self, observations: RawObservation, instructions: Sequence[str] | None = None) -> np.ndarray:
+        if not isinstance(observations, dict) or "privileged" not in observations:
+            offered = sorted(observations) if isinstance(observations, dict) else "a single array"
+            raise TeacherError(
+                f"The scripted teacher needs the observation 'privileged', the environment offers {offered}: wrap it in "
+                "TeacherActionWrapper(env, observation={'privileged': privileged_state})."
+            )
+        return _CONTROLLERS[self.task](CubeState.unpack(observations["privileged"].astype(np.float64)))

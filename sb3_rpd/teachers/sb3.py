@@ -1,0 +1,164 @@
+"""A teacher that is a trained Stable-Baselines3 model, with the observation statistics it was trained with."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from pathlib import Path
+
+import numpy as np
+import torch as th
+from gymnasium import spaces
+from stable_baselines3 import PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.distributions import (
+    BernoulliDistribution,
+    CategoricalDistribution,
+    DiagGaussianDistribution,
+    Distribution,
+    MultiCategoricalDistribution,
+    StateDependentNoiseDistribution,
+)
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.save_util import load_from_pkl
+from stable_baselines3.common.vec_env import VecNormalize
+
+from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.type_aliases import RawObservation
+from sb3_rpd.teachers.base import Teacher, TeacherOutput
+
+
+def _same_actions(teacher_space: spaces.Space, env_space: spaces.Space) -> bool:
+    """Whether an action of one space means the same in the other; the dtype of a Box does not matter."""
+    if isinstance(teacher_space, spaces.Box) and isinstance(env_space, spaces.Box):
+        return teacher_space.shape == env_space.shape and bool(
+            np.allclose(teacher_space.low, env_space.low) and np.allclose(teacher_space.high, env_space.high)
+        )
+    return bool(teacher_space == env_space)
+
+
+def _load_model(path: Path, algorithm: type[BaseAlgorithm]) -> BaseAlgorithm:
+    try:
+        return algorithm.load(path)
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise TeacherError(
+            f"{path} does not load as a {algorithm.__name__} model ({type(error).__name__}: {error}). "
+            "Name the class that saved it (algorithm=...), or load it yourself and pass the model."
+        ) from error
+
+
+def _load_statistics(vec_normalize: VecNormalize | str | Path) -> VecNormalize:
+    """A copy of the statistics that no training changes any more."""
+    if isinstance(vec_normalize, VecNormalize):
+        return deepcopy(vec_normalize)
+    loaded = load_from_pkl(vec_normalize)
+    if not isinstance(loaded, VecNormalize):
+        raise TeacherError(f"{vec_normalize} holds a {type(loaded).__name__}, not what VecNormalize.save() writes.")
+    return loaded
+
+
+class SB3Teacher(Teacher):
+    """
+    Ask a trained model, in the way in which it was trained: the observation is normalised with the model's own
+    statistics, and its images are transposed as its network wants them.
+
+    Of the environment's observation the model gets the part that its observation space asks for: for a Dict space the
+    entries of the same names, otherwise the array, or the only entry of a dict.
+
+    A deterministic teacher gives its distribution where it is a diagonal Gaussian in the environment's units or
+    a set of logits: PPO, A2C and whatever else has an ``ActorCriticPolicy``, unless it squashes its actions.
+    For all other models (SAC, TD3, DQN, ...) the answer is the action alone.
+
+    :param model: The model, or the path of the archive that its ``save()`` wrote.
+    :param vec_normalize: The statistics of the model's own training, or the path that ``VecNormalize.save()`` wrote;
+        None for a model that was trained without. An object is copied: what happens to it later does not matter.
+    :param algorithm: The class that saved ``model``, where that is a path.
+    :param deterministic: Whether to answer with the mode of the model's distribution, which touches no random number
+        generator. A teacher that samples draws from the process's own generators (torch's and numpy's) and so
+        changes what a student draws from them.
+    :raises TeacherError: if the archive does not load, or if the model is recurrent: a teacher has no memory.
+    """
+
+    def __init__(
+        self,
+        model: BaseAlgorithm | str | Path,
+        vec_normalize: VecNormalize | str | Path | None = None,
+        *,
+        algorithm: type[BaseAlgorithm] = PPO,
+        deterministic: bool = True,
+    ) -> None:
+        self.model = model if isinstance(model, BaseAlgorithm) else _load_model(Path(model), algorithm)
+        if hasattr(self.model.policy, "lstm_actor"):
+            raise TeacherError(
+                f"{type(self.model).__name__} is recurrent, and a teacher answers each state by itself, in any order. "
+                "Run such a model inside the environment instead: TeacherActionWrapper(env, controller=...)."
+            )
+        self.vec_normalize = None if vec_normalize is None else _load_statistics(vec_normalize)
+        self.deterministic = deterministic
+        policy = self.model.policy
+        self.gives_distribution = deterministic and isinstance(policy, ActorCriticPolicy) and not policy.squash_output
+
+    def setup(self, action_space: spaces.Space) -> None:
+        if not _same_actions(self.model.action_space, action_space):
+            raise TeacherError(
+                f"The teacher model acts in {self.model.action_space}, the environment in {action_space}. "
+                "Train the teacher with the environment's control mode, or wrap the environment to match."
+            )
+
+    def predict(self, observations: RawObservation, instructions: Sequence[str] | None = None) -> np.ndarray | TeacherOutput:
+        observation = self._normalize(self._select(observations))
+        if not self.gives_distribution:
+            return self.model.predict(observation, deterministic=self.deterministic)[0]
+        policy = self.model.policy
+        assert isinstance(policy, ActorCriticPolicy)
+        policy.set_training_mode(False)
+        with th.no_grad():
+            distribution = policy.get_distribution(policy.obs_to_tensor(observation)[0])
+            return self._to_output(distribution)
+
+    def _select(self, observations: RawObservation) -> RawObservation:
+        """The part of the environment's observation that the model was trained on."""
+        space = self.model.observation_space
+        if isinstance(space, spaces.Dict):
+            if not isinstance(observations, dict) or not set(space.spaces) <= set(observations):
+                offered = sorted(observations) if isinstance(observations, dict) else "a single array"
+                raise TeacherError(
+                    f"The teacher model needs the observations {sorted(space.spaces)}, the environment offers {offered}."
+                )
+            return {name: observations[name] for name in space.spaces}
+        if isinstance(observations, dict):
+            if len(observations) != 1:
+                raise TeacherError(
+                    f"The teacher model takes one array of {space}, the environment offers {sorted(observations)}: "
+                    "let its TeacherActionWrapper offer only the one that is meant."
+                )
+            return next(iter(observations.values()))
+        return observations
+
+    def _normalize(self, observation: RawObservation) -> RawObservation:
+        if self.vec_normalize is None or not self.vec_normalize.norm_obs:
+            return observation
+        rms = self.vec_normalize.obs_rms
+        for name, statistics in rms.items() if isinstance(rms, dict) else [("", rms)]:
+            array = observation[name] if isinstance(observation, dict) else observation
+            if array.shape[1:] != statistics.mean.shape:
+                raise TeacherError(
+                    f"The teacher's VecNormalize statistics{f' of {name!r}' if name else ''} have the shape "
+                    f"{statistics.mean.shape}, the environment's observations {array.shape[1:]}."
+                )
+        return self.vec_normalize.normalize_obs(observation)
+
+    def _to_output(self, distribution: Distribution) -> TeacherOutput:
+        space = self.model.action_space
+        actions = distribution.mode().cpu().numpy().reshape(-1, *(space.shape or ()))
+        if isinstance(distribution, (DiagGaussianDistribution, StateDependentNoiseDistribution)):
+            assert isinstance(space, spaces.Box)
+            # gSDE as well: given the state, its actions are Gaussian and their dimensions independent
+            std = distribution.distribution.stddev.cpu().numpy().reshape(actions.shape)
+            return TeacherOutput(np.clip(actions, space.low, space.high), std=std)
+        if isinstance(distribution, MultiCategoricalDistribution):
+            logits = th.cat([categorical.logits for categorical in distribution.distribution], dim=1)
+        else:
+            assert isinstance(distribution, (CategoricalDistribution, BernoulliDistribution))
+            logits = distribution.distribution.logits
+        return TeacherOutput(actions, logits=logits.cpu().numpy())
