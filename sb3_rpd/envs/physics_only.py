@@ -4,9 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-
-class RenderingUnavailableError(RuntimeError):
-    """An image is asked for where nothing can render one."""
+from sb3_rpd.envs.installation import RenderingUnavailableError
 
 
 class _Ignored:
@@ -85,8 +83,8 @@ class _Scene:
 
     def update_render(self) -> NoReturn:
         raise RenderingUnavailableError(
-            'this environment was made without a renderer (renderer="none"), so it has no images: '
-            'make it with obs="rgb" or render_mode="rgb_array", or with renderer="gpu" or "software"'
+            "this environment was made without a renderer and has no images: "
+            'make it with obs="rgb" or "rgb+state", or with render_mode="rgb_array"'
         )
 
 

@@ -1,0 +1,69 @@
+"""Which camera an image comes from, and from where it looks."""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+#: The name of the camera behind ManiSkill2's ``render()``, the paper's: it looks at the robot from the front and alone shows
+#: the goal marker.
+HUMAN_CAMERA = "human"
+
+
+@dataclass(frozen=True)
+class CameraView:
+    """
+    A camera of ManiSkill2, moved or not.
+
+    :param name: "human" for the camera behind ``render()``, otherwise one of the task's cameras: "base_camera" (fixed)
+        and "hand_camera" (on the robot's hand) in the tabletop tasks.
+    :param position: Where it is, in metres in the world frame (of "hand_camera": in the frame of the hand); None for
+        where ManiSkill2 has it.
+    :param target: The point that it looks at, in the same frame; given if and only if ``position`` is.
+    :param fov: Vertical field of view in radians; None for ManiSkill2's.
+    """
+
+    name: str = HUMAN_CAMERA
+    position: tuple[float, float, float] | None = None
+    target: tuple[float, float, float] | None = None
+    fov: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.position is None) != (self.target is None):
+            raise ValueError("a camera is moved by position and target together; one of them is missing")
+
+    def settings(self) -> dict[str, Any]:
+        """
+        :return: What differs from ManiSkill2's own setting, in the form of its ``camera_cfgs``.
+        """
+        from mani_skill2.utils.sapien_utils import look_at
+
+        settings: dict[str, Any] = {} if self.fov is None else {"fov": self.fov}
+        if self.position is not None:
+            pose = look_at(self.position, self.target)
+            settings.update(p=pose.p, q=pose.q)
+        return settings
+
+
+def camera_configs(
+    view: CameraView, image_size: int | tuple[int, int], options: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """
+    Say in ManiSkill2's terms what the cameras are to be.
+
+    :param view: The camera of the observation.
+    :param image_size: Side in pixels, or height and width, of its images and of the frames of the "human" camera.
+    :param options: Further options of the environment; ``camera_cfgs`` and ``render_camera_cfgs`` in it are respected.
+    :return: The options ``camera_cfgs`` and ``render_camera_cfgs``.
+    """
+    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    size = {"height": height, "width": width}
+    # ManiSkill2 changes the dicts that it gets, and ours are shared by several environments
+    configs = {key: deepcopy(dict(options.get(key) or {})) for key in ("camera_cfgs", "render_camera_cfgs")}
+    # frames need colours only; the position map, which ManiSkill2 would fetch along with them, costs as much again
+    configs["render_camera_cfgs"].update(size, texture_names=("Color",))
+    if view.name == HUMAN_CAMERA:
+        configs["render_camera_cfgs"].update(view.settings())
+    else:
+        configs["camera_cfgs"].setdefault(view.name, {}).update(size, **view.settings())
+    return configs

@@ -1,0 +1,40 @@
+"""Imports ManiSkill2 on first use, and says what to install where something is missing."""
+
+import importlib
+import warnings
+from types import ModuleType
+
+#: The shared libraries that sapien needs even where no image is made, as Debian packages.
+SYSTEM_PACKAGES = "libvulkan1 libx11-6 libgl1 libglib2.0-0"
+
+#: How to get images without a GPU.
+SOFTWARE_RENDERING = (
+    "On Debian 12 install Mesa's software renderer from the backports, "
+    "`apt-get install -t bookworm-backports mesa-vulkan-drivers`; elsewhere mesa-vulkan-drivers, version 25.0.7 or later"
+)
+
+
+class RenderingUnavailableError(RuntimeError):
+    """An image is asked for where nothing can render one."""
+
+
+def import_maniskill2() -> ModuleType:
+    """
+    Import ManiSkill2 and register its tasks.
+
+    :return: The module ``mani_skill2.utils.registration``.
+    :raises ImportError: if it or one of its system libraries is missing; says how to install them.
+    """
+    try:
+        with warnings.catch_warnings():
+            # sapien 2 reads its version through pkg_resources, which setuptools reports on every import
+            warnings.filterwarnings("ignore", message=".*pkg_resources.*")
+            importlib.import_module("mani_skill2.envs")
+            return importlib.import_module("mani_skill2.utils.registration")
+    except ImportError as error:
+        raise ImportError(
+            f"ManiSkill2 cannot be imported ({error}). "
+            'Install it with `pip install "sb3_rpd[maniskill2]"` (Python 3.10 or 3.11) and its system libraries with '
+            f"`apt-get install {SYSTEM_PACKAGES}`.",
+            name=error.name,
+        ) from error

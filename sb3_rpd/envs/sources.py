@@ -1,0 +1,46 @@
+"""What a teacher may be shown: ready-made observation sources and the instruction, for ``TeacherActionWrapper``."""
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+
+def human_frame(env: gym.Env[Any, Any]) -> np.ndarray:
+    """
+    The frame of the "human" camera, which the paper's teachers were trained on. It is the student's own where that looks
+    through the same camera, and not rendered again.
+
+    :param env: An environment from ``make_maniskill2_env`` with images: ``obs`` other than "state", or ``render_mode``.
+    :return: uint8 array of shape (height, width, 3).
+    """
+    frame = env.render()
+    assert isinstance(frame, np.ndarray)
+    return frame
+
+
+def proprioception(env: gym.Env[Any, Any]) -> np.ndarray:
+    """
+    What the robot knows of itself, the same in each task.
+
+    :param env: A ManiSkill2 environment with the Panda robot.
+    :return: float32 array of shape (25,): positions of the seven joints (rad) and two fingers (m), their velocities,
+        position (m) and orientation (quaternion w, x, y, z) of the point between the finger tips in the world frame.
+    """
+    bare: Any = env.unwrapped
+    robot, tcp = bare.agent.robot, bare.tcp.pose
+    return np.concatenate((robot.get_qpos(), robot.get_qvel(), tcp.p, tcp.q), dtype=np.float32)
+
+
+def task_instruction(env: gym.Env[Any, Any]) -> str:
+    """
+    What the task's environment was told to tell its teacher; for the ``instruction`` of ``TeacherActionWrapper``.
+
+    :param env: An environment from ``make_maniskill2_env``.
+    :return: The paper's instruction for the task, or the one given when the environment was made.
+    :raises ValueError: if there is none.
+    """
+    instruction = env.get_wrapper_attr("instruction")
+    if instruction is None:
+        raise ValueError('this task has no instruction of its own: make the environment with instruction="..."')
+    return str(instruction)
