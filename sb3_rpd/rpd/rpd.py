@@ -231,11 +231,12 @@ class RPD(PPO):
     ) -> tuple[int, BaseCallback]:
         self._check_arguments()
         self._prepare_labeler()
-        observations_before = self._last_obs
+        # SB3's condition for a reset; some VecEnvs reset into the memory of the observation that they returned last
+        is_reset = reset_num_timesteps or self._last_obs is None
         prepared = super()._setup_learn(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)
         # SB3 does so after the first rollout, but the imitation coefficient is fixed before it
         self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
-        if self._labeler is not None and self._last_obs is not observations_before:
+        if self._labeler is not None and is_reset:
             assert self.env is not None
             assert self._last_obs is not None
             self._teacher_inputs.keep(self._last_obs, teacher_inputs_after_reset(self.env, self._last_obs))
