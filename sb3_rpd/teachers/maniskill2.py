@@ -39,10 +39,11 @@ _LIFT_MARGIN = 0.015
 # a stacked cube is let go: sideways and height error in metres. The task wants 0.033 and 0.005
 _PLACED_ASIDE, _PLACED_HEIGHT = (0.018, 0.030), (0.003, 0.008)
 
-# The Panda's shoulder in the world frame, and its wrist in the frame of a hand that looks straight down. Beyond _REACH
-# between them ManiSkill2's inverse kinematics has no solution and the arm does not move at all.
+# The Panda's shoulder in the world frame; its flange in the frame of the hand; how much nearer to the robot the wrist is.
+# From about _REACH between shoulder and wrist ManiSkill2's inverse kinematics has no solution, and the arm does not move.
 _SHOULDER = np.array([-0.615, 0.0, 0.333])
-_WRIST = np.array([-0.088, 0.0, -0.210])
+_FLANGE = np.array([0.0, 0.0, -0.210])
+_WRIST_OFFSET = 0.088
 _REACH = 0.72
 _SLOWEST = 0.3
 # to reach further the hand leans outward: from this distance between shoulder and wrist, by radians a metre, at most
@@ -125,15 +126,20 @@ def _stack(state: CubeState) -> np.ndarray:
     return _delta_pose(state, move * (1 - placed)[:, np.newaxis], grasp.close * (1 - placed))
 
 
+def _stretch(position: np.ndarray, orientation: np.ndarray) -> np.ndarray:
+    """Distance between the arm's shoulder and its wrist, for hands at these poses."""
+    flange = position + rotate(orientation, _FLANGE) - _SHOULDER
+    return np.asarray(np.hypot(np.linalg.norm(flange[:, :2], axis=1) - _WRIST_OFFSET, flange[:, 2]))
+
+
 def _leaning(position: np.ndarray) -> np.ndarray:
     """The orientation that the hand should have at a position: looking down, far from the robot also outward."""
     start, slope, largest = _LEAN
-    from_shoulder = position - _SHOULDER
-    radius = np.linalg.norm(from_shoulder[:, :2], axis=1)
-    stretch = np.hypot(radius + _WRIST[0], from_shoulder[:, 2] - _WRIST[2])
-    outward = from_shoulder[:, :2] / radius[:, np.newaxis]
-    axis = np.column_stack([outward[:, 1], -outward[:, 0], np.zeros_like(radius)])
-    return multiply(from_axis_angle(axis, np.clip((stretch - start) * slope, 0.0, largest)), _DOWN)
+    angle = np.clip((_stretch(position, _DOWN) - start) * slope, 0.0, largest)
+    outward = position[:, :2] - _SHOULDER[:2]
+    outward /= np.linalg.norm(outward, axis=1, keepdims=True)
+    axis = np.column_stack([outward[:, 1], -outward[:, 0], np.zeros_like(angle)])
+    return multiply(from_axis_angle(axis, angle), _DOWN)
 
 
 def _delta_pose(state: CubeState, move: np.ndarray, close: np.ndarray) -> np.ndarray:
@@ -146,8 +152,7 @@ def _delta_pose(state: CubeState, move: np.ndarray, close: np.ndarray) -> np.nda
     :return: Actions of shape (n, 7), float32, within [-1, 1].
     """
     position, orientation = state.tcp_position, state.tcp_quaternion
-    stretch = np.linalg.norm(position + rotate(orientation, _WRIST) - _SHOULDER, axis=1)
-    longest = np.clip((_REACH - stretch) / _MAX_STEP, _SLOWEST, 1.0)
+    longest = np.clip((_REACH - _stretch(position, orientation)) / _MAX_STEP, _SLOWEST, 1.0)
     translation = _shorten(rotate(inverse(orientation), move) * _POSITION_GAIN / _MAX_STEP, longest)
     turn = to_rotation_vector(multiply(inverse(orientation), _leaning(position)))
     rotation = _shorten(turn * _ROTATION_GAIN / _MAX_STEP, np.ones_like(close))
