@@ -13,7 +13,7 @@ class HistoryWrapper(gym.Wrapper[Any, Any, Any, Any]):
     """
     Remember the last values of an observation source within the episode; nothing else about the environment changes.
 
-    It goes directly below a ``TeacherActionWrapper``, which offers the memory as one more entry::
+    It goes below a ``TeacherActionWrapper``, which offers the memory as one more entry::
 
         env = HistoryWrapper(env, privileged_state, length=3)
         env = TeacherActionWrapper(env, observation={"privileged": privileged_state, "privileged_past": read_past})

@@ -1,6 +1,7 @@
 """A teacher made worse on purpose, in the ways in which a vision-language-action model is wrong."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from gymnasium import spaces
@@ -8,6 +9,7 @@ from gymnasium import spaces
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.type_aliases import RawObservation
 from sb3_rpd.teachers.base import Teacher, TeacherOutput
+from sb3_rpd.teachers.resolve import make_teacher
 
 #: What the name of an observation's history ends with: ``HistoryWrapper`` offers it.
 PAST_SUFFIX = "_past"
@@ -20,7 +22,7 @@ class DegradedTeacher(Teacher):
     The same seed and the same queries in the same order since ``setup`` give the same answers, however the queries are
     cut into batches.
 
-    :param teacher: The teacher to make worse. Its action space must be a Box.
+    :param teacher: The teacher to make worse, or anything that ``make_teacher`` accepts. Its action space must be a Box.
     :param noise_std: Standard deviation of Gaussian noise, in the environment's units: one number, or one for each dimension.
     :param bias: Constant offset, in the environment's units: likewise.
     :param gripper_delay: The last dimension of the action, the gripper, is what the teacher would have said so many steps ago.
@@ -33,7 +35,7 @@ class DegradedTeacher(Teacher):
 
     def __init__(
         self,
-        teacher: Teacher,
+        teacher: Any,
         *,
         noise_std: float | Sequence[float] | np.ndarray = 0.0,
         bias: float | Sequence[float] | np.ndarray = 0.0,
@@ -41,7 +43,7 @@ class DegradedTeacher(Teacher):
         wrong_fraction: float = 0.0,
         seed: int = 0,
     ) -> None:
-        self.teacher = teacher
+        self.teacher = make_teacher(teacher)
         self.noise_std = np.asarray(noise_std, dtype=np.float64)
         self.bias = np.asarray(bias, dtype=np.float64)
         self.gripper_delay = gripper_delay

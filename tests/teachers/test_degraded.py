@@ -22,7 +22,7 @@ OBSERVATIONS = {"x": np.zeros((N, 3), np.float32)}
 
 def degraded(space: spaces.Box = WIDE, **faults: Any) -> DegradedTeacher:
     """An inner teacher that answers with its observation, made worse."""
-    teacher = DegradedTeacher(FunctionTeacher(lambda observations: observations["x"]), **faults)
+    teacher = DegradedTeacher(lambda observations: observations["x"], **faults)
     teacher.setup(space)
     return teacher
 
@@ -126,7 +126,7 @@ def test_missing_or_short_history_is_named() -> None:
     teacher = degraded(gripper_delay=2)
     with pytest.raises(TeacherError, match=r"\['x_past'\].*HistoryWrapper\(env, source, length=2\)"):
         teacher.predict({"x": np.zeros((4, 3))})
-    nameless = DegradedTeacher(FunctionTeacher(lambda observations: observations), gripper_delay=2)
+    nameless = DegradedTeacher(lambda observations: observations, gripper_delay=2)
     nameless.setup(WIDE)
     with pytest.raises(TeacherError, match="named observations"):
         nameless.predict(np.zeros((4, 3)))
