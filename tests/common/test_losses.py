@@ -549,6 +549,7 @@ def test_losses_by_name(name, space, expected):
         (MSE(weights=(1.0,) * 2), spaces.Box(-1, 1, (2, 3)), False, r"2 weights.* has 6 dimensions"),
         ("kl", BOX, True, r"squash_output=True.*set squash_output=False"),
         ("cosine", BOX, False, r"7-dimensional.*has 2 dimensions: name its groups"),
+        ("cosine", spaces.Box(-1, 1, (8,)), False, r"7-dimensional.*has 8 dimensions: name its groups"),
         (Cosine(groups={"arm": (0, 2)}), BOX, False, r"'arm' names the dimensions \(0, 2\).*go from 0 to 1"),
         (Cosine(groups={"arm": (-1,)}), BOX, False, r"'arm' names the dimensions \(-1,\)"),
     ],
