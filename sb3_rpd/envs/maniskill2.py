@@ -13,7 +13,7 @@ from sb3_rpd.envs.installation import import_maniskill2
 from sb3_rpd.envs.maniskill2_wrappers import OBSERVATIONS, ManiSkill2Wrapper
 from sb3_rpd.envs.physics_only import physics_only
 from sb3_rpd.envs.rendering import choose_renderer, prepare_renderer
-from sb3_rpd.envs.tasks import ASSET_FREE_TASKS, INSTRUCTIONS
+from sb3_rpd.envs.tasks import ASSET_FREE_TASKS, INSTRUCTIONS, TASKS_READING_VISUALS
 
 GymEnv: TypeAlias = gym.Env[Any, Any]
 
@@ -72,7 +72,8 @@ def make_maniskill2_env(
     _check_choice("reward", reward, tuple(REWARDS))
     _check_choice("render_mode", render_mode, (None, "rgb_array"))
     view = camera if isinstance(camera, CameraView) else CameraView(camera)
-    chosen_renderer = choose_renderer(renderer, images=obs != "state" or render_mode is not None)
+    visuals = obs != "state" or render_mode is not None or task in TASKS_READING_VISUALS
+    chosen_renderer = choose_renderer(renderer, visuals)
     _check_task(task)
     options = {
         **kwargs,

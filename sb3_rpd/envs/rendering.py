@@ -83,22 +83,22 @@ def _device_properties(vulkan: Any, handle: int | None) -> VulkanDevice:
     return VulkanDevice(name, kind != _CPU_DEVICE, (version >> 22 & 0x7F, version >> 12 & 0x3FF))
 
 
-def choose_renderer(renderer: str, images: bool) -> str:
+def choose_renderer(renderer: str, visuals: bool) -> str:
     """
     Decide what renders.
 
-    :param renderer: One of ``RENDERERS``. "auto" takes nothing where no images are asked for, otherwise a GPU where there
-        is one, otherwise the CPU.
-    :param images: Whether images are asked for.
+    :param renderer: One of ``RENDERERS``. "auto" takes nothing where nothing is to be seen, otherwise a GPU where there is
+        one, otherwise the CPU.
+    :param visuals: Whether images are asked for, or the task itself looks at things.
     :return: "none", "software" or "gpu".
-    :raises RenderingUnavailableError: if images are asked for and cannot be had; says what to install.
+    :raises RenderingUnavailableError: if visuals are needed and cannot be had; says what to install.
     :raises ValueError: if ``renderer`` is unknown.
     """
     if renderer not in RENDERERS:
         raise ValueError(f'renderer must be one of {", ".join(RENDERERS)}; got "{renderer}"')
-    if renderer == "none" and images:
-        raise RenderingUnavailableError('images are asked for together with renderer="none": leave renderer at "auto"')
-    if renderer == "none" or (renderer == "auto" and not images):
+    if renderer == "none" and visuals:
+        raise RenderingUnavailableError('images, or a task that needs visuals, do not go with renderer="none": take "auto"')
+    if renderer == "none" or (renderer == "auto" and not visuals):
         return "none"
     devices = vulkan_devices()
     if renderer != "software" and any(device.is_gpu for device in devices):

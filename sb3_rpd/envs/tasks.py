@@ -1,4 +1,4 @@
-"""The ManiSkill2 tasks that need no downloaded assets, and the instruction a language-conditioned teacher gets for each."""
+"""What is to be known of ManiSkill2's tasks before one is made: what runs at once, instructions, who needs visuals."""
 
 from types import MappingProxyType
 
@@ -15,3 +15,7 @@ INSTRUCTIONS = MappingProxyType(
 
 #: The tasks that run right after installation.
 ASSET_FREE_TASKS = tuple(INSTRUCTIONS)
+
+#: The tasks whose goals ManiSkill2 works out from what things look like (a cabinet's handle, a chair's seat): they need a
+#: renderer even where no image is asked for.
+TASKS_READING_VISUALS = frozenset({"OpenCabinetDoor-v1", "OpenCabinetDrawer-v1", "PushChair-v1"})

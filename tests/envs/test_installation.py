@@ -1,0 +1,20 @@
+"""What a user reads where ManiSkill2 is missing (sb3_rpd/envs/installation.py)."""
+
+import subprocess
+import sys
+
+import pytest
+
+from sb3_rpd.envs import make_maniskill2_env
+
+
+def test_a_missing_installation_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mani_skill2.envs", None)  # makes the import fail
+    with pytest.raises(ImportError, match=r'pip install "sb3_rpd\[maniskill2\]".*apt-get install libvulkan1') as raised:
+        make_maniskill2_env("PickCube-v0")
+    assert raised.value.name == "mani_skill2.envs"
+
+
+def test_importing_the_package_does_not_import_the_simulator() -> None:
+    command = "import sys, sb3_rpd.envs; sys.exit(any(name.startswith(('mani_skill2', 'sapien')) for name in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", command], check=False).returncode == 0
