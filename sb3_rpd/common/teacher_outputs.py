@@ -51,13 +51,13 @@ def check_teacher_output(answer: np.ndarray | TeacherOutput, action_space: space
     if distribution is not None:
         name = "std" if isinstance(action_space, spaces.Box) else "logits"
         distribution = _numeric(distribution, expected, name, action_space).reshape(n_queries, -1)
-        usable = np.isfinite(distribution).all(axis=1)
-        if isinstance(action_space, spaces.Box):
-            usable &= (distribution > 0).all(axis=1)
-        if not usable.all():
-            actions[~usable] = np.nan
-            distribution[~usable] = 1.0
-            complaint = complaint or f"{_count(~usable)} a {name} that is not finite or not positive"
+        # A Gaussian fitted to equal samples has a std of 0, an action that is ruled out a logit of -inf
+        usable = (distribution >= 0) & np.isfinite(distribution) if name == "std" else distribution < np.inf
+        rows = usable.all(axis=1)
+        if not rows.all():
+            actions[~rows] = np.nan
+            distribution[~rows] = 1.0
+            complaint = complaint or f"{_count(~rows)} NaN, infinity or a negative standard deviation in the {name}"
     return CheckedOutput(actions, distribution, complaint)
 
 
@@ -88,7 +88,8 @@ def _numeric(array: np.ndarray, shape: tuple[int, ...], name: str, action_space:
 
 
 def _check_box(actions: np.ndarray, space: spaces.Box) -> tuple[np.ndarray, str | None]:
-    low, high = space.low.reshape(-1), space.high.reshape(-1)
+    # In float64, in which the width of no Box overflows
+    low, high = space.low.reshape(-1).astype(np.float64), space.high.reshape(-1).astype(np.float64)
     with np.errstate(invalid="ignore"):
         margin = np.where(np.isfinite(high - low), BOX_TOLERANCE * (high - low), 0.0)
         outside = ((actions < low - margin) | (actions > high + margin)).any(axis=1)
@@ -102,24 +103,27 @@ def _check_box(actions: np.ndarray, space: spaces.Box) -> tuple[np.ndarray, str 
             f"one {actions[outside][0].tolist()}. A teacher's actions must be in the environment's units; clip them in "
             "the teacher if they are meant to saturate"
         )
-    checked = np.clip(actions, low, high)
+    checked = np.clip(actions, low, high).astype(np.float32)
     checked[not_finite | outside] = np.nan
     return checked, complaint
 
 
 def _check_integers(actions: np.ndarray, space: spaces.Space) -> tuple[np.ndarray, str | None]:
+    # SB3's policies count from 0 whatever the start of the space
     if isinstance(space, spaces.Discrete):
-        low, high = np.array([space.start]), np.array([space.start + space.n])
+        n_choices = np.array([space.n])
     elif isinstance(space, spaces.MultiDiscrete):
-        low = np.asarray(space.start).reshape(-1)
-        high = low + space.nvec.reshape(-1)
+        n_choices = space.nvec.reshape(-1)
     else:
-        low, high = np.zeros(actions.shape[1]), np.full(actions.shape[1], 2)
+        n_choices = np.full(actions.shape[1], 2)
     with np.errstate(invalid="ignore"):
-        valid = ((actions == np.floor(actions)) & (actions >= low) & (actions < high)).all(axis=1)
+        valid = ((actions == np.floor(actions)) & (actions >= 0) & (actions < n_choices)).all(axis=1)
     if valid.all():
         return actions, None
-    complaint = f"{_count(~valid)} an action that is not in {space}, the first one {actions[~valid][0].tolist()}"
+    complaint = (
+        f"{_count(~valid)} an action that is not a whole number from 0 to {(n_choices - 1).tolist()}, the first one "
+        f"{actions[~valid][0].tolist()}"
+    )
     actions[~valid] = np.nan
     return actions, complaint
 
