@@ -14,9 +14,17 @@ def pack(value: Any) -> str:
     return base64.b64encode(cloudpickle.dumps(value)).decode()
 
 
-def unpack(text: str) -> Any:
+def unpack(text: str, name: str) -> Any:
     """
     :param text: What ``pack`` returned. Like the rest of an SB3 archive it must come from somebody you trust.
+    :param name: The argument of ``load`` that takes the object's place.
     :return: The object.
+    :raises RuntimeError: if the object cannot be restored here, say for want of a module that defines its class.
     """
-    return cloudpickle.loads(base64.b64decode(text))
+    try:
+        return cloudpickle.loads(base64.b64decode(text))
+    except Exception as error:
+        raise RuntimeError(
+            f"The {name} in this archive cannot be restored here ({error!r}). Give another one in its place: "
+            f"load(path, {name}=...)."
+        ) from error

@@ -1,14 +1,15 @@
 """Rollout buffers with one teacher action for each entry."""
 
 import functools
+from collections import namedtuple
+from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.buffers import DictRolloutBuffer, RolloutBuffer
-from stable_baselines3.common.type_aliases import TensorDict
-from stable_baselines3.common.vec_env import VecNormalize
+from stable_baselines3.common.type_aliases import DictRolloutBufferSamples, RolloutBufferSamples, TensorDict
 
 from sb3_rpd.common.losses import TeacherLabels
 from sb3_rpd.common.teacher_outputs import CheckedOutput
@@ -63,9 +64,9 @@ class TeacherLabelsMixin(RolloutBuffer):
         """:return: The share of the rollout's entries that have a label."""
         return float(np.mean(~np.isnan(self._flat_actions).any(axis=1)))
 
-    def _get_samples(self, batch_inds: np.ndarray, env: VecNormalize | None = None) -> TeacherRolloutBufferSamples:  # type: ignore[override]
-        samples = super()._get_samples(batch_inds, env)
-        return TeacherRolloutBufferSamples(*samples, self._get_labels(batch_inds))
+    def _get_samples(self, batch_inds: np.ndarray, *args: Any, **kwargs: Any) -> TeacherRolloutBufferSamples:  # type: ignore[override]
+        samples = super()._get_samples(batch_inds, *args, **kwargs)
+        return _with_labels(cast(Any, type(samples)))(*samples, self._get_labels(batch_inds))
 
     def _get_labels(self, batch_inds: np.ndarray) -> TeacherLabels:
         actions = self._flat_actions[batch_inds]
@@ -81,6 +82,15 @@ class TeacherLabelsMixin(RolloutBuffer):
             std=distribution if is_box else None,
             logits=None if is_box else distribution,
         )
+
+
+@functools.cache
+def _with_labels(samples_class: type[Any]) -> Callable[..., TeacherRolloutBufferSamples]:
+    """A minibatch may have more fields than SB3's own, so the labels are added to whatever it has."""
+    if samples_class in (RolloutBufferSamples, DictRolloutBufferSamples):
+        return TeacherRolloutBufferSamples
+    fields = (*samples_class._fields, "teacher_labels")
+    return cast(type[TeacherRolloutBufferSamples], namedtuple(f"Teacher{samples_class.__name__}", fields))
 
 
 @functools.cache

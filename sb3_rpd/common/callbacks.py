@@ -40,19 +40,20 @@ class LabellingCallback(BaseCallback):
         self._callback.on_rollout_start()
 
     def update_locals(self, locals_: dict[str, Any]) -> None:
-        self.locals.update(locals_)
+        # Not kept here as well: the caller's callback outlives this one and does with them what it always does
         self._callback.update_locals(locals_)
 
     def on_step(self) -> bool:
         if not self._callback.on_step():
             return False
-        step, env, new_obs = self.locals["rollout_buffer"].pos, self.locals["env"], self.locals["new_obs"]
+        locals_ = self._callback.locals
+        step, env, new_obs = locals_["rollout_buffer"].pos, locals_["env"], locals_["new_obs"]
         if self._labelling is not None:
             chosen = self._choice(step, env.num_envs)
-            inputs = self._model_inputs.inputs_for(self.locals["self"]._last_obs)
+            inputs = self._model_inputs.inputs_for(locals_["self"]._last_obs)
             if inputs is not None:
                 self._labelling.submit(step, inputs, chosen)
-        inputs_after = teacher_inputs_after_step(env, new_obs, self.locals["dones"], self.locals["infos"])
+        inputs_after = teacher_inputs_after_step(env, new_obs, locals_["dones"], locals_["infos"])
         self._model_inputs.keep(new_obs, inputs_after)
         return True
 

@@ -36,5 +36,5 @@ class LabelChoice:
         """
         if self.fraction < 1.0:
             return self._generator.random(n_envs) < self.fraction
-        turns: np.ndarray = (step + np.arange(n_envs)) % self.every
-        return turns == 0
+        turns = (step + np.arange(n_envs)) % self.every
+        return np.equal(turns, 0)

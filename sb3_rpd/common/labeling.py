@@ -9,13 +9,14 @@ from types import TracebackType
 from typing import NamedTuple
 
 import numpy as np
+import torch as th
 from gymnasium import spaces
 
 from sb3_rpd.common.buffers import TeacherLabelsMixin
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.teacher_outputs import CheckedOutput, check_teacher_output
 from sb3_rpd.common.type_aliases import RawObservation, TeacherInfo
-from sb3_rpd.teachers.base import Teacher
+from sb3_rpd.teachers.base import Teacher, TeacherOutput
 
 
 class LabelStatistics(NamedTuple):
@@ -60,21 +61,37 @@ class Labeler:
     """
     Turns a teacher's answers into labels in a rollout buffer.
 
-    :param teacher: Whom to ask.
+    :param teacher: Whom to ask; None where controllers in the environments give all actions.
     :param action_space: The action space of one environment.
     :param to_policy_units: Maps actions of shape (n, action_dim) from the environment's units to the policy's.
-    :raises TeacherError: if the teacher cannot act in that space.
+    :raises TeacherError: if the teacher, or any student of SB3, cannot act in that space.
     """
 
     def __init__(
-        self, teacher: Teacher, action_space: spaces.Space, to_policy_units: Callable[[np.ndarray], np.ndarray]
+        self, teacher: Teacher | None, action_space: spaces.Space, to_policy_units: Callable[[np.ndarray], np.ndarray]
     ) -> None:
+        if np.any(getattr(action_space, "start", 0)):
+            raise TeacherError(
+                f"Stable-Baselines3 trains in {action_space} as if it began at 0, so a teacher's actions would be taken for "
+                "others. Wrap the environment so that its actions begin at 0."
+            )
         self.teacher = teacher
         self.action_space = action_space
         self.to_policy_units = to_policy_units
         self._has_answered = False
         self._has_warned = False
-        teacher.setup(action_space)
+        if teacher is not None:
+            teacher.setup(action_space)
+
+    @property
+    def source(self) -> str:
+        """Where the labels come from, for messages."""
+        return "the controller in the environment" if self.teacher is None else f"the teacher {self.teacher!r}"
+
+    @property
+    def gives_distribution(self) -> bool:
+        """Whether labels come with a standard deviation or logits."""
+        return self.teacher is not None and self.teacher.gives_distribution
 
     def ask(self, buffer: TeacherLabelsMixin, queries: Sequence[LabelQuery]) -> LabelStatistics:
         """
@@ -85,19 +102,7 @@ class Labeler:
         :return: What it took.
         :raises TeacherError: if the teacher fails, or answers with a wrong shape or dtype, before it ever answered well.
         """
-        started = time.perf_counter()
-        try:
-            observations, instructions = stack_queries(queries)
-            answer = self.teacher.predict(observations, instructions)
-            output = check_teacher_output(answer, self.action_space, len(queries))
-        except Exception as error:
-            complaint = str(error) if isinstance(error, TeacherError) else f"the teacher raised {error!r}"
-            if not self._has_answered:
-                raise TeacherError(f"The first query to the teacher failed: {complaint}") from error
-            self._warn_once(complaint)
-            return LabelStatistics(len(queries), len(queries), time.perf_counter() - started, complaint)
-        self._has_answered = True
-        return self._write(buffer, queries, output, time.perf_counter() - started)
+        return self._label(buffer, queries, self._predict)
 
     def take_actions(self, buffer: TeacherLabelsMixin, queries: Sequence[LabelQuery]) -> LabelStatistics:
         """
@@ -106,10 +111,35 @@ class Labeler:
         :param buffer: Where the labels go.
         :param queries: The entries, each with an ``"action"``.
         :return: What it took.
-        :raises TeacherError: if an action has the wrong shape or dtype.
+        :raises TeacherError: if an action has the wrong shape or dtype before any had the right one.
         """
-        actions = np.stack([query.info["action"] for query in queries])
-        return self._write(buffer, queries, check_teacher_output(actions, self.action_space, len(queries)), 0.0)
+        return self._label(buffer, queries, lambda taken: _stack("action", [query.info["action"] for query in taken]))
+
+    def _predict(self, queries: Sequence[LabelQuery]) -> np.ndarray | TeacherOutput:
+        if self.teacher is None:
+            raise TeacherError("there is no teacher to ask where an environment's controller gives no action")
+        observations, instructions = stack_queries(queries)
+        # Gradients are switched off for each thread by itself
+        with th.no_grad():
+            return self.teacher.predict(observations, instructions)
+
+    def _label(
+        self,
+        buffer: TeacherLabelsMixin,
+        queries: Sequence[LabelQuery],
+        answer: Callable[[Sequence[LabelQuery]], np.ndarray | TeacherOutput],
+    ) -> LabelStatistics:
+        started = time.perf_counter()
+        try:
+            output = check_teacher_output(answer(queries), self.action_space, len(queries))
+        except Exception as error:
+            complaint = str(error) if isinstance(error, TeacherError) else f"{self.source} raised {error!r}"
+            if not self._has_answered:
+                raise TeacherError(f"The first query to {self.source} failed: {complaint}") from error
+            self._warn_once(complaint)
+            return LabelStatistics(len(queries), len(queries), time.perf_counter() - started, complaint)
+        self._has_answered = True
+        return self._write(buffer, queries, output, time.perf_counter() - started)
 
     def _write(
         self, buffer: TeacherLabelsMixin, queries: Sequence[LabelQuery], output: CheckedOutput, seconds: float
@@ -165,6 +195,8 @@ class RolloutLabelling:
     ) -> None:
         if self._executor is not None:
             self._executor.shutdown(wait=True, cancel_futures=True)
+        self._gathered.clear()
+        self._answers.clear()
 
     def submit(self, step: int, infos: Sequence[TeacherInfo], chosen: np.ndarray) -> None:
         """
@@ -219,18 +251,24 @@ def stack_queries(queries: Sequence[LabelQuery]) -> tuple[RawObservation, list[s
     :raises TeacherError: if the entries do not offer the same things.
     """
     infos = [query.info for query in queries]
-    observations = [info["observation"] for info in infos]
     with_instruction = sum("instruction" in info for info in infos)
     if 0 < with_instruction < len(infos):
         raise TeacherError(f"{with_instruction} of {len(infos)} environments give an instruction; give one to all or to none")
     instructions = [info["instruction"] for info in infos] if with_instruction else None
+    observations = [info["observation"] for info in infos]
     first = observations[0]
+    for observation in observations:
+        if _offer(observation) != _offer(first):
+            raise TeacherError(
+                f"the environments offer different things to the teacher: {_offer(first)} and {_offer(observation)}"
+            )
     if not isinstance(first, dict):
         return _stack("observation", observations), instructions
-    for observation in observations:
-        if observation.keys() != first.keys():
-            raise TeacherError(f"the environments offer different things to the teacher: {[*first]} and {[*observation]}")
     return {name: _stack(name, [observation[name] for observation in observations]) for name in first}, instructions
+
+
+def _offer(observation: RawObservation) -> str:
+    return ", ".join(sorted(observation)) if isinstance(observation, dict) else "a single array"
 
 
 def _stack(name: str, arrays: list[np.ndarray]) -> np.ndarray:

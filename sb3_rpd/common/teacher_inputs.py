@@ -6,6 +6,7 @@ import numpy as np
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecNormalize, VecTransposeImage
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs
 
+from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.type_aliases import RawObservation, TeacherInfo
 from sb3_rpd.common.wrappers import TEACHER_INFO_KEY
 
@@ -17,6 +18,7 @@ def teacher_inputs_after_reset(env: VecEnv, observations: VecEnvObs) -> list[Tea
     :param env: The training environment with all its wrappers.
     :param observations: What the reset returned, the student's observations.
     :return: One entry for each environment.
+    :raises TeacherError: if only some of the environments have a ``TeacherActionWrapper``.
     """
     return _teacher_inputs(env, observations, env.unwrapped.reset_infos)
 
@@ -36,14 +38,21 @@ def teacher_inputs_after_step(
     :param dones: Which environments were reset.
     :param infos: What the step returned.
     :return: One entry for each environment.
+    :raises TeacherError: if only some of the environments have a ``TeacherActionWrapper``.
     """
     reset_infos = env.unwrapped.reset_infos
     return _teacher_inputs(env, observations, [reset_infos[i] if done else infos[i] for i, done in enumerate(dones)])
 
 
 def _teacher_inputs(env: VecEnv, observations: VecEnvObs, infos: list[dict[str, Any]]) -> list[TeacherInfo]:
-    if all(TEACHER_INFO_KEY in info for info in infos):
-        return [info[TEACHER_INFO_KEY] for info in infos]
+    offered = [info[TEACHER_INFO_KEY] for info in infos if TEACHER_INFO_KEY in info]
+    if len(offered) == len(infos):
+        return offered
+    if offered:
+        raise TeacherError(
+            f'{len(offered)} of {len(infos)} environments have info["{TEACHER_INFO_KEY}"]: wrap all of them in a '
+            "TeacherActionWrapper or none. A VecEnv of your own must keep the infos of each reset in its reset_infos."
+        )
     raw = raw_student_observation(env, observations)
     if isinstance(raw, dict):
         return [{"observation": {name: array[i] for name, array in raw.items()}} for i in range(env.num_envs)]
@@ -79,6 +88,11 @@ class TeacherInputTracker:
         """
         return self._inputs if observations is self._observations else None
 
+    @property
+    def are_actions(self) -> bool:
+        """Whether the environments give finished actions, so that no teacher is needed."""
+        return self._inputs is not None and all("action" in info for info in self._inputs)
+
 
 def raw_student_observation(env: VecEnv, observations: VecEnvObs) -> RawObservation:
     """
@@ -86,14 +100,14 @@ def raw_student_observation(env: VecEnv, observations: VecEnvObs) -> RawObservat
 
     :param env: The training environment with all its wrappers.
     :param observations: What its last ``reset`` or ``step`` returned.
-    :return: Observations, first axis the environments. Under a ``VecNormalize`` they are those that it received,
-        so without the frames that a ``VecFrameStack`` on top of it adds.
+    :return: Observations, first axis the environments. Where a ``VecNormalize`` changed them they are those that it
+        received, so without the frames that a ``VecFrameStack`` on top of it adds.
     """
     raw: Any = observations
     transposed = None
     layer = env
     while isinstance(layer, VecEnvWrapper):
-        if isinstance(layer, VecNormalize):
+        if isinstance(layer, VecNormalize) and layer.norm_obs:
             return raw_student_observation(layer.venv, layer.get_original_obs())
         if isinstance(layer, VecTransposeImage) and not layer.skip:
             transposed = layer

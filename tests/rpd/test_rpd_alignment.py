@@ -17,7 +17,7 @@ from stable_baselines3.common.vec_env import (
     VecNormalize,
     VecTransposeImage,
 )
-from toy_envs import NamingEnv, NamingTeacher, naming_env, names_in
+from toy_envs import NamingEnv, NamingTeacher, names_in, naming_env
 
 from sb3_rpd import RPD
 

@@ -1,0 +1,138 @@
+"""Training on a labelled rollout: PPO's loss plus the imitation loss, one forward pass and one optimizer step for both."""
+
+from typing import cast
+
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.type_aliases import Schedule
+from stable_baselines3.common.utils import explained_variance
+
+from sb3_rpd.common.buffers import TeacherRolloutBufferSamples
+from sb3_rpd.common.labelled_rollouts import LabelledRollouts
+from sb3_rpd.common.losses import ImitationLoss, TeacherLabels, agreement
+from sb3_rpd.common.ppo_loss import PolicyEvaluation, PPOLoss, PPOLossSettings, ppo_loss
+from sb3_rpd.common.training_statistics import TrainingStatistics
+
+
+class ImitationTraining(LabelledRollouts):
+    """
+    The ``train()`` of PPO in pieces that can be replaced one by one, with the imitation term.
+
+    It goes before PPO in the bases of a class. Without imitation it does what PPO does, to the last bit.
+    """
+
+    batch_size: int
+    n_epochs: int
+    clip_range: float | Schedule
+    clip_range_vf: float | Schedule | None
+    normalize_advantage: bool
+    target_kl: float | None
+
+    def train(self) -> None:
+        """Update the policy by several epochs over the rollout buffer, on PPO's loss plus the imitation loss."""
+        self.policy.set_training_mode(True)
+        self._update_learning_rate(self.policy.optimizer)
+        settings = self._ppo_loss_settings()
+        imitation_loss = self._build_imitation_loss() if self._imitates() else None
+        statistics = TrainingStatistics()
+        for epoch in range(self.n_epochs):
+            statistics.restart("train/approx_kl")
+            completed = self._train_epoch(epoch, settings, imitation_loss, statistics)
+            self._n_updates += 1
+            if not completed:
+                break
+        self._record_training(settings, statistics)
+
+    def _ppo_loss_settings(self) -> PPOLossSettings:
+        progress = self._current_progress_remaining
+        assert callable(self.clip_range)
+        assert self.clip_range_vf is None or callable(self.clip_range_vf)
+        return PPOLossSettings(
+            clip_range=self.clip_range(progress),
+            clip_range_vf=None if self.clip_range_vf is None else self.clip_range_vf(progress),
+            ent_coef=self.ent_coef,
+            vf_coef=self.vf_coef,
+            normalize_advantage=self.normalize_advantage,
+        )
+
+    def _imitates(self) -> bool:
+        return self._labeler is not None and self._current_imitation_coef > 0
+
+    def _train_epoch(
+        self,
+        epoch: int,
+        settings: PPOLossSettings,
+        imitation_loss: ImitationLoss | None,
+        statistics: TrainingStatistics,
+    ) -> bool:
+        """:return: False if ``target_kl`` ended the training early."""
+        for samples in self.rollout_buffer.get(self.batch_size):
+            batch = cast(TeacherRolloutBufferSamples, samples)
+            evaluation = self._evaluate(batch)
+            losses = ppo_loss(batch, evaluation, settings)
+            loss = losses.total
+            if imitation_loss is not None:
+                labels = batch.teacher_labels
+                imitation = imitation_loss(evaluation.distribution, labels, losses.ratio, settings.clip_range)
+                loss = loss + self._current_imitation_coef * imitation
+                self._add_imitation_statistics(statistics, epoch, evaluation, labels, imitation)
+            self._add_ppo_statistics(statistics, losses, loss)
+            if self.target_kl is not None and losses.approx_kl > 1.5 * self.target_kl:
+                if self.verbose >= 1:
+                    print(f"Early stopping at step {epoch} due to reaching max kl: {losses.approx_kl:.2f}")
+                return False
+            self._optimizer_step(loss)
+        return True
+
+    def _evaluate(self, batch: TeacherRolloutBufferSamples) -> PolicyEvaluation:
+        """One forward pass, for PPO's loss and for the imitation loss alike."""
+        actions = batch.actions
+        if isinstance(self.action_space, spaces.Discrete):
+            actions = actions.long().flatten()
+        values, log_prob, entropy = self.policy.evaluate_actions(batch.observations, actions)
+        # The policy owns one distribution object; right after the pass it holds that pass's distribution
+        return PolicyEvaluation(values, log_prob, entropy, self.policy.action_dist)
+
+    def _optimizer_step(self, loss: th.Tensor) -> None:
+        self.policy.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        th.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
+        self.policy.optimizer.step()
+
+    def _add_imitation_statistics(
+        self,
+        statistics: TrainingStatistics,
+        epoch: int,
+        evaluation: PolicyEvaluation,
+        labels: TeacherLabels,
+        imitation: th.Tensor,
+    ) -> None:
+        # A minibatch without any label has a loss and an agreement of zero that say nothing
+        if labels.labelled.any():
+            statistics.add("train/imitation_loss", imitation)
+            if epoch == 0:
+                statistics.add("train/agreement", agreement(evaluation.distribution, labels, self.action_space))
+
+    @staticmethod
+    def _add_ppo_statistics(statistics: TrainingStatistics, losses: PPOLoss, loss: th.Tensor) -> None:
+        statistics.add("train/entropy_loss", losses.entropy)
+        statistics.add("train/policy_gradient_loss", losses.policy)
+        statistics.add("train/value_loss", losses.value)
+        statistics.add("train/clip_fraction", losses.clip_fraction)
+        statistics.add("train/approx_kl", losses.approx_kl)
+        statistics.restart("train/loss")
+        statistics.add("train/loss", loss)
+
+    def _record_training(self, settings: PPOLossSettings, statistics: TrainingStatistics) -> None:
+        for name, mean in statistics.means().items():
+            self.logger.record(name, mean)
+        variance = explained_variance(self.rollout_buffer.values.flatten(), self.rollout_buffer.returns.flatten())
+        self.logger.record("train/explained_variance", variance)
+        if hasattr(self.policy, "log_std"):
+            self.logger.record("train/std", th.exp(self.policy.log_std).mean().item())
+        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+        self.logger.record("train/clip_range", settings.clip_range)
+        if settings.clip_range_vf is not None:
+            self.logger.record("train/clip_range_vf", settings.clip_range_vf)
+        if self._labeler is not None:
+            self.logger.record("train/imitation_coef", self._current_imitation_coef)
