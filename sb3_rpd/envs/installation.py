@@ -4,6 +4,8 @@ import importlib
 import warnings
 from types import ModuleType
 
+import numpy as np
+
 #: The shared libraries that sapien needs even where no image is made, as Debian packages.
 SYSTEM_PACKAGES = "libvulkan1 libx11-6 libgl1 libglib2.0-0"
 
@@ -23,8 +25,13 @@ def import_maniskill2() -> ModuleType:
     Import ManiSkill2 and register its tasks.
 
     :return: The module ``mani_skill2.utils.registration``.
-    :raises ImportError: if it or one of its system libraries is missing; says how to install them.
+    :raises ImportError: if it or one of its system libraries is missing, or numpy too new; says what to install.
     """
+    if np.lib.NumpyVersion(np.__version__) >= "2.0.0":
+        raise ImportError(
+            f"ManiSkill2 crashes the process with numpy {np.__version__} (in its inverse kinematics): "
+            'install an older one with `pip install "sb3_rpd[maniskill2]"`'
+        )
     try:
         with warnings.catch_warnings():
             # sapien 2 reads its version through pkg_resources, which setuptools reports on every import

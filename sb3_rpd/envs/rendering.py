@@ -16,10 +16,16 @@ RENDERERS = ("auto", "none", "software", "gpu")
 #: The first Vulkan version of a software renderer that sapien 2 runs on: Mesa 22.3's 1.3 does not, Mesa 25.0's 1.4 does.
 _MIN_SOFTWARE_VULKAN = (1, 4)
 
+#: Where Vulkan's drivers describe themselves.
+_MANIFEST_FOLDERS = ("/usr/share/vulkan/icd.d", "/usr/local/share/vulkan/icd.d", "/etc/vulkan/icd.d")
+
 _CPU_DEVICE = 4  # VK_PHYSICAL_DEVICE_TYPE_CPU
 _LIBRARY = "libsapien"
 _UNSUPPORTED_EXTENSION = b"VK_KHR_external_semaphore_fd\0"
 _SUPPORTED_EXTENSION = b"VK_KHR_external_semaphore\0"
+
+#: How this process renders; None for not yet.
+_prepared: str | None = None
 
 
 class VulkanDevice(NamedTuple):
@@ -140,17 +146,15 @@ def prepare_renderer(renderer: str) -> None:
     _prepared = renderer
 
 
-_prepared: str | None = None
-
-
 def _hide_gpus() -> None:
     """Where there are GPUs too, leave Vulkan its software renderer alone: sapien takes what comes first."""
     if not any(device.is_gpu for device in vulkan_devices()):
         return
-    folders = (Path("/usr/share/vulkan/icd.d"), Path("/etc/vulkan/icd.d"), Path("/usr/local/share/vulkan/icd.d"))
-    manifests = [str(path) for folder in folders for path in folder.glob("lvp*.json")]
+    manifests = [str(path) for folder in _MANIFEST_FOLDERS for path in sorted(Path(folder).glob("lvp*.json"))]
     if not manifests:
-        raise RenderingUnavailableError(f"Vulkan's description of Mesa's lavapipe (lvp*.json) is in none of {folders}")
+        raise RenderingUnavailableError(
+            f"Mesa's software renderer cannot be chosen over the GPU: no lvp*.json in {', '.join(_MANIFEST_FOLDERS)}"
+        )
     os.environ["VK_DRIVER_FILES"] = os.environ["VK_ICD_FILENAMES"] = ":".join(manifests)
 
 

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from sb3_rpd.envs import make_maniskill2_env
@@ -13,6 +14,12 @@ def test_a_missing_installation_says_what_to_install(monkeypatch: pytest.MonkeyP
     with pytest.raises(ImportError, match=r'pip install "sb3_rpd\[maniskill2\]".*apt-get install libvulkan1') as raised:
         make_maniskill2_env("PickCube-v0")
     assert raised.value.name == "mani_skill2.envs"
+
+
+def test_a_numpy_that_crashes_the_simulator_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(np, "__version__", "2.4.6")
+    with pytest.raises(ImportError, match=r"numpy 2\.4\.6.*pip install"):
+        make_maniskill2_env("PickCube-v0")
 
 
 def test_importing_the_package_does_not_import_the_simulator() -> None:

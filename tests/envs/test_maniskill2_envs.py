@@ -93,7 +93,8 @@ def test_time_limit() -> None:
     env = make_maniskill2_env("LiftCube-v0", max_episode_steps=3)
     env.reset(seed=0)
     assert [env.step(action)[3] for action in random_actions(3)] == [False, False, True]
-    assert make_maniskill2_env("LiftCube-v0").get_wrapper_attr("_max_episode_steps") == 200
+    assert env.spec.max_episode_steps == 3
+    assert make_maniskill2_env("LiftCube-v0").spec.max_episode_steps == 200
 
 
 def test_options_reach_maniskill2() -> None:

@@ -1,5 +1,8 @@
 """The choice of a renderer, and what the images show (sb3_rpd/envs/rendering.py)."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 from gymnasium import spaces
@@ -68,6 +71,27 @@ def test_a_process_renders_one_way_only(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(rendering, "_prepared", "gpu")
     with pytest.raises(RuntimeError, match='renders with renderer="gpu" already'):
         rendering.prepare_renderer("software")
+
+
+def test_software_rendering_beside_a_gpu_shows_vulkan_the_software_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("lvp_icd.x86_64.json", "nvidia_icd.json"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(rendering, "_prepared", None)
+    monkeypatch.setattr(rendering, "_lower_demands", lambda: None)
+    monkeypatch.setattr(rendering, "_MANIFEST_FOLDERS", [str(tmp_path)])
+    for variable in ("VK_ICD_FILENAMES", "VK_DRIVER_FILES"):
+        monkeypatch.setenv(variable, "everything")
+
+    monkeypatch.setattr(rendering, "vulkan_devices", lambda: (NEW_MESA,))
+    rendering.prepare_renderer("software")
+    assert os.environ["VK_ICD_FILENAMES"] == "everything"
+
+    monkeypatch.setattr(rendering, "_prepared", None)
+    monkeypatch.setattr(rendering, "vulkan_devices", lambda: (GPU, NEW_MESA))
+    rendering.prepare_renderer("software")
+    assert os.environ["VK_ICD_FILENAMES"] == os.environ["VK_DRIVER_FILES"] == str(tmp_path / "lvp_icd.x86_64.json")
 
 
 @pytest.mark.maniskill2
