@@ -46,9 +46,12 @@ $(VENV)/.extra-%: $(VENV)/.torch setup.cfg pyproject.toml
 	$(PIP) install --editable ".[maniskill2,$*]"
 	touch $@
 
+# The tests run the examples.
+$(VENV)/.extra-tests: $(VENV)/.extra-extra
+
 # ---- targets ------------------------------------------------------------------------------------------------------------------
 
-demo: $(VENV)/.extra-plots
+demo: $(VENV)/.extra-extra
 	$(BIN)/python examples/maniskill2_demo.py $(DEMO_ARGS)
 
 test: $(VENV)/.extra-tests
@@ -69,9 +72,9 @@ type: $(VENV)/.extra-lint
 	$(BIN)/mypy
 
 doc: $(VENV)/.extra-docs
-	$(BIN)/python -m sphinx -W --keep-going -n -b html docs docs/_build/html
+	$(BIN)/python -m sphinx -E -W --keep-going -n -b html docs docs/_build/html
 
-bench: $(VENV)/.extra-plots
+bench: $(VENV)/.extra-extra
 	for benchmark in $(BENCHMARKS); do $(BIN)/python $$benchmark; done
 
 clean:

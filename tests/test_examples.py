@@ -1,0 +1,54 @@
+"""Every example runs, as a program of its own; those that take seconds run as printed."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+#: Arguments for each example: none where it runs as printed in it.
+ARGUMENTS = {
+    "quickstart.py": [],
+    "teacher_view.py": ["--timesteps", "2048"],
+    "maniskill2_demo.py": ["--quick"],
+}
+
+
+def run(name: str, folder: Path) -> str:
+    """Run one example in an empty folder and return what it printed."""
+    command = [sys.executable, "-W", "error::UserWarning:sb3_rpd", str(EXAMPLES / name), *ARGUMENTS[name]]
+    finished = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240, check=False)
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
+def test_no_example_is_forgotten() -> None:
+    assert {path.name for path in EXAMPLES.glob("*.py")} == set(ARGUMENTS)
+
+
+@pytest.mark.slow
+def test_quickstart_beats_ppo_by_far(tmp_path: Path) -> None:
+    returns = dict(re.findall(r"^(\w+) +mean return +(-?[\d.]+)", run("quickstart.py", tmp_path), flags=re.MULTILINE))
+
+    # Measured with three seeds: RPD -271 to -403, its teacher about -450, PPO -1016 to -1069.
+    assert float(returns["RPD"]) > float(returns["PPO"]) + 300
+    assert (tmp_path / "runs/quickstart/student.zip").is_file()
+
+
+@pytest.mark.slow
+def test_teacher_view(tmp_path: Path) -> None:
+    assert "student: mean return" in run("teacher_view.py", tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.maniskill2
+def test_maniskill2_demo(tmp_path: Path) -> None:
+    printed = run("maniskill2_demo.py", tmp_path)
+
+    for name in ("teacher", "PPO", "RPD"):
+        assert re.search(rf"^\| {name} +\| +\d+% \|", printed, flags=re.MULTILINE), printed
+    assert (tmp_path / "runs/demo/rpd/student.zip").is_file()
+    assert (tmp_path / "runs/demo/learning_curves.png").is_file()
