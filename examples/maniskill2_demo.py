@@ -1,0 +1,231 @@
+"""
+RPD against its teacher and against PPO on the ManiSkill2 simulator: some minutes on two cores, no GPU.
+
+The teacher is a scripted controller that is made about as bad as a vision-language-action model off its training data:
+noise on each action, and nonsense in some states. PPO and RPD then train side by side, one process and one core each, with
+the same settings, seed and steps; RPD also asks the teacher what it would have done. All three are counted over the same
+held-out episodes, the students with their deterministic actions.
+
+    python examples/maniskill2_demo.py                    # everything lands in runs/demo
+    python examples/maniskill2_demo.py --task PickCube-v0 --timesteps 300000
+    python examples/maniskill2_demo.py --quick            # does it run? too short to learn anything
+"""
+
+import argparse
+import csv
+import json
+import multiprocessing
+import pathlib
+import time
+from typing import Any
+
+import numpy as np
+import torch as th
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import configure
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+
+from sb3_rpd import RPD, TeacherActionWrapper
+from sb3_rpd.common.statistics import wilson_interval
+from sb3_rpd.envs import RenderingUnavailableError, make_maniskill2_vec_env, privileged_state
+from sb3_rpd.teachers import DegradedTeacher, SB3Teacher, ScriptedTeacher, evaluate_teacher
+
+# What the teacher is made to do wrong
+TEACHER_FLAWS: dict[str, Any] = dict(noise_std=0.4, wrong_fraction=0.1)
+
+# Of both students. The small exploration noise is for grasping: a standard deviation of 0.14 is 14 mm a step.
+SETTINGS: dict[str, Any] = dict(
+    learning_rate=1e-3,
+    n_steps=100,
+    batch_size=200,
+    n_epochs=8,
+    gamma=0.8,
+    gae_lambda=0.9,
+    policy_kwargs=dict(net_arch=[256, 256], log_std_init=-2.0),
+    device="cpu",
+)
+# Of RPD alone
+IMITATION: dict[str, Any] = dict(imitation_coef=5.0)
+
+N_ENVS = 8
+EPISODE_STEPS = 100
+# The environments train from the seeds at --seed and are evaluated from here on
+EVALUATION_SEED = 1_000_000
+
+
+def make_envs(task: str, n_envs: int, seed: int, **kwargs: Any) -> VecEnv:
+    return make_maniskill2_vec_env(task, n_envs, seed=seed, max_episode_steps=EPISODE_STEPS, **kwargs)
+
+
+def show_teacher(env: Any) -> TeacherActionWrapper:
+    return TeacherActionWrapper(env, observation={"privileged": privileged_state})
+
+
+def make_teacher(task: str, seed: int) -> DegradedTeacher:
+    return DegradedTeacher(ScriptedTeacher(task), **TEACHER_FLAWS, seed=seed)
+
+
+class PrintProgress(BaseCallback):
+    """Prints a line every few seconds; each call of it is one rollout."""
+
+    def __init__(self, name: str, total_timesteps: int, seconds: float = 10.0) -> None:
+        super().__init__()
+        self.name, self.total_timesteps, self.seconds = name, total_timesteps, seconds
+        self.started = self.printed = time.monotonic()
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_end(self) -> None:
+        now = time.monotonic()
+        if now - self.printed < self.seconds and self.num_timesteps < self.total_timesteps:
+            return
+        self.printed = now
+        successes, episodes = self.model.ep_success_buffer, self.model.ep_info_buffer
+        if successes and episodes:
+            print(
+                f"{self.name:>4} {self.num_timesteps:>7,} of {self.total_timesteps:,} steps, {now - self.started:4.0f} s: "
+                f"success {np.mean(successes):4.0%}, return {np.mean([episode['r'] for episode in episodes]):5.1f} "
+                f"(exploring, last {len(successes)} episodes)",
+                flush=True,
+            )
+
+
+def train(name: str, options: argparse.Namespace) -> None:
+    """Train one student, evaluate it, and leave model, statistics, logs and result in its folder."""
+    th.set_num_threads(1)
+    folder = options.output / name.lower()
+    env = VecNormalize(make_envs(options.task, N_ENVS, options.seed, wrap=show_teacher), norm_reward=False)
+    if name == "RPD":
+        teacher = make_teacher(options.task, options.seed)
+        model: PPO = RPD("MlpPolicy", env, seed=options.seed, teacher=teacher, **SETTINGS, **IMITATION)
+    else:
+        model = PPO("MlpPolicy", env, seed=options.seed, **SETTINGS)
+    model.set_logger(configure(str(folder), ["csv", "tensorboard"]))
+    started = time.monotonic()
+    model.learn(options.timesteps, callback=PrintProgress(name, options.timesteps))
+    seconds = time.monotonic() - started
+    model.save(folder / "student.zip")
+    env.save(str(folder / "vecnormalize.pkl"))
+
+    # a trained model acts by itself just as a teacher does
+    student = SB3Teacher(model, vec_normalize=env)
+    result = evaluate_teacher(
+        student, make_envs(options.task, N_ENVS, EVALUATION_SEED), options.episodes, seed=EVALUATION_SEED
+    )
+    outcome = dict(successes=result.successes, mean_return=result.mean_return, mean_length=result.mean_length, seconds=seconds)
+    (folder / "result.json").write_text(json.dumps(outcome))
+
+
+def train_both(options: argparse.Namespace) -> None:
+    """Train PPO and RPD side by side, each in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=train, args=(name, options), name=name, daemon=True) for name in ("PPO", "RPD")]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+        if worker.exitcode != 0:
+            raise SystemExit(f"Training {worker.name} failed, see above.")
+
+
+def print_table(rows: list[tuple[str, dict[str, Any]]], options: argparse.Namespace) -> None:
+    print(f"\n{options.task}, {options.episodes} held-out episodes of at most {EPISODE_STEPS} steps, seed {options.seed}\n")
+    print("|         | success | 95% interval | return | episode length | environment steps | seconds of training |")
+    print("|---------|---------|--------------|--------|----------------|-------------------|---------------------|")
+    for name, row in rows:
+        rate = row["successes"] / options.episodes
+        low, high = wilson_interval(row["successes"], options.episodes)
+        steps, seconds = (f"{options.timesteps:,}", f"{row['seconds']:.0f}") if "seconds" in row else ("-", "-")
+        print(
+            f"| {name:<7} | {rate:>7.0%} | {low:>4.0%} to {high:>4.0%} | {row['mean_return']:>6.1f} "
+            f"| {row['mean_length']:>14.1f} | {steps:>17} | {seconds:>19} |"
+        )
+
+
+def plot_learning_curves(teacher_rate: float, options: argparse.Namespace) -> pathlib.Path:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    for name, color in (("RPD", "tab:blue"), ("PPO", "tab:orange")):
+        with open(options.output / name.lower() / "progress.csv", newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row.get("rollout/success_rate")]
+        steps = [float(row["time/total_timesteps"]) for row in rows]
+        axes.plot(steps, [float(row["rollout/success_rate"]) for row in rows], label=name, color=color)
+    axes.axhline(teacher_rate, label="teacher", color="tab:gray", linestyle="--")
+    axes.set(xlabel="environment steps", ylabel="success rate (exploring, last 100 episodes)", ylim=(-0.02, 1.02))
+    axes.set_title(f"{options.task}, seed {options.seed}")
+    axes.legend()
+    path: pathlib.Path = options.output / "learning_curves.png"
+    figure.savefig(path, dpi=150)
+    return path
+
+
+def film_student(options: argparse.Namespace) -> pathlib.Path:
+    """Render one held-out episode of the RPD student, loaded as plain Stable-Baselines3 loads it, as a strip of frames."""
+    from PIL import Image
+
+    folder = options.output / "rpd"
+    env = make_envs(options.task, 1, EVALUATION_SEED, render_mode="rgb_array", image_size=192)
+    env = VecNormalize.load(str(folder / "vecnormalize.pkl"), env)
+    env.training = False
+    student = PPO.load(folder / "student.zip", device="cpu")
+    observations, frames, ended = env.reset(), [], False
+    while not ended:
+        frames.append(env.render())
+        actions, _ = student.predict(observations, deterministic=True)
+        observations, _, dones, _ = env.step(actions)
+        ended = dones[0]
+    env.close()
+    shown = np.linspace(0, len(frames) - 1, 8).round().astype(int)
+    path: pathlib.Path = options.output / "student.png"
+    Image.fromarray(np.concatenate([frames[i] for i in shown], axis=1)).save(path)
+    return path
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--task", default="LiftCube-v0", choices=["LiftCube-v0", "PickCube-v0", "StackCube-v0"])
+    parser.add_argument("--timesteps", type=int, default=60_000, help="environment steps for each of PPO and RPD")
+    parser.add_argument("--episodes", type=int, default=100, help="held-out episodes of each evaluation")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("runs/demo"))
+    parser.add_argument("--quick", action="store_true", help="a run of seconds that shows only that everything works")
+    options = parser.parse_args()
+    if options.quick:
+        options.timesteps, options.episodes = 1_600, 2
+    return options
+
+
+def main() -> None:
+    options = parse_arguments()
+    options.output.mkdir(parents=True, exist_ok=True)
+    print(f"The teacher of {options.task} by itself: {TEACHER_FLAWS}")
+    teacher_env = make_envs(options.task, N_ENVS, EVALUATION_SEED, wrap=show_teacher)
+    teacher = evaluate_teacher(
+        make_teacher(options.task, EVALUATION_SEED), teacher_env, options.episodes, seed=EVALUATION_SEED
+    )
+    teacher_env.close()
+    print(f"succeeds in {teacher.successes} of {options.episodes} episodes. Now PPO and RPD train side by side.", flush=True)
+    train_both(options)
+
+    results = {name: json.loads((options.output / name.lower() / "result.json").read_text()) for name in ("PPO", "RPD")}
+    teacher_row = dict(successes=teacher.successes, mean_return=teacher.mean_return, mean_length=teacher.mean_length)
+    print_table([("teacher", teacher_row), ("PPO", results["PPO"]), ("RPD", results["RPD"])], options)
+    print(f"\nLearning curves:  {plot_learning_curves(teacher.success_rate, options)}")
+    try:
+        print(f"The student:      {film_student(options)}")
+    except RenderingUnavailableError as error:
+        print(f"The student is not shown, nothing can render here: {error}")
+    print(f"TensorBoard:      tensorboard --logdir {options.output}")
+    print("The student, in plain Stable-Baselines3:")
+    print(f'    model = stable_baselines3.PPO.load("{options.output}/rpd/student.zip")')
+    print(f"    (its observations are normalised by {options.output}/rpd/vecnormalize.pkl: VecNormalize.load)")
+
+
+if __name__ == "__main__":
+    main()
