@@ -281,7 +281,6 @@ def test_load_without_a_teacher_trains_as_ppo_and_says_so_once(tmp_path: pathlib
     make_model().learn(N_STEPS).save(tmp_path / "model.zip")
     loaded = RPD.load(tmp_path / "model.zip", env=make_env())
     with pytest.warns(UserWarning, match=r"RPD has no teacher.*RPD\.load\(\.\.\., teacher=\.\.\.\)") as caught:
-        loaded.learn(N_STEPS)
-        loaded.learn(N_STEPS)
+        loaded.learn(N_STEPS).learn(N_STEPS)
     assert len(caught) == 1
     assert caught[0].filename == __file__

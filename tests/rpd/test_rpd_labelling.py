@@ -1,0 +1,199 @@
+"""How a rollout is labelled: once for each entry, in batches, beside the environments, with frames held no longer than that."""
+
+import gc
+import threading
+import time
+import weakref
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch as th
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import DummyVecEnv
+from toy_envs import ACTION_SPACES, NamingTeacher, SpacesEnv, naming_env, scripted_teacher
+
+from sb3_rpd import RPD, TeacherActionWrapper
+
+BOX = ACTION_SPACES["box"]
+N_STEPS, N_ENVS = 10, 3
+TIMEOUT = 20.0
+
+
+def make_model(teacher: Any, env: Any = None, **kwargs: Any) -> RPD:
+    env = DummyVecEnv([naming_env(index) for index in range(N_ENVS)]) if env is None else env
+    arguments: dict[str, Any] = {"n_steps": N_STEPS, "batch_size": 16, "n_epochs": 2, "seed": 0, "device": "cpu"}
+    arguments |= {"policy_kwargs": {"net_arch": [4]}, "label_batch_size": 4}
+    return RPD("MlpPolicy", env, teacher=teacher, **(arguments | kwargs))
+
+
+@pytest.mark.parametrize("arguments", [{}, {"label_every": 3}, {"label_fraction": 0.3}], ids=["all", "every", "fraction"])
+@pytest.mark.parametrize("batch_size", [1, 7, 1000])
+def test_asynchronous_is_synchronous_to_the_last_bit(batch_size: int, arguments: dict[str, Any]) -> None:
+    """Same questions in the same order, same labels, same parameters."""
+    models, teachers = [], []
+    for asynchronous in (True, False):
+        teachers.append(NamingTeacher())
+        model = make_model(teachers[-1], label_asynchronously=asynchronous, label_batch_size=batch_size, **arguments)
+        models.append(model.learn(3 * N_STEPS * N_ENVS))
+    assert teachers[0].asked == teachers[1].asked
+    np.testing.assert_array_equal(models[0].rollout_buffer.teacher_actions, models[1].rollout_buffer.teacher_actions)
+    for name, parameter in models[0].policy.state_dict().items():
+        assert th.equal(parameter, models[1].policy.state_dict()[name]), name
+
+
+def test_labels_do_not_depend_on_how_fast_the_teacher_is() -> None:
+    pauses = iter([0.03, 0.0, 0.0, 0.02] * 10)
+    teach = NamingTeacher().predict
+
+    def moody(observations: Any) -> np.ndarray:
+        time.sleep(next(pauses))
+        return teach(observations)
+
+    slow, fast = (make_model(teacher).learn(N_STEPS * N_ENVS) for teacher in (moody, NamingTeacher()))
+    for name, parameter in slow.policy.state_dict().items():
+        assert th.equal(parameter, fast.policy.state_dict()[name]), name
+
+
+def test_batches_reach_over_environments_and_time() -> None:
+    teacher = NamingTeacher()
+    make_model(teacher, label_batch_size=4).learn(2 * N_STEPS * N_ENVS)
+    # 30 entries a rollout: full batches, and the rest at its end
+    assert [len(query) for query in teacher.asked] == ([4] * 7 + [2]) * 2
+    environments = {int(name[0]) for name in teacher.asked[0]}
+    assert environments == {0, 1, 2}
+
+
+def test_rollout_smaller_than_a_batch_is_one_query() -> None:
+    teacher = NamingTeacher()
+    make_model(teacher, label_batch_size=256).learn(2 * N_STEPS * N_ENVS)
+    assert [len(query) for query in teacher.asked] == [N_STEPS * N_ENVS] * 2
+
+
+def test_environments_run_while_the_teacher_thinks() -> None:
+    """The first answer waits for a step of the environments that comes long after the question."""
+    later_step = threading.Event()
+    waited: list[bool] = []
+    teach = NamingTeacher().predict
+
+    def thoughtful(observations: Any) -> np.ndarray:
+        if not waited:
+            waited.append(later_step.wait(TIMEOUT))
+        return teach(observations)
+
+    class Announce(BaseCallback):
+        def _on_step(self) -> bool:
+            if self.n_calls == N_STEPS - 1:
+                later_step.set()
+            return True
+
+    make_model(thoughtful).learn(N_STEPS * N_ENVS, callback=Announce())
+    assert waited == [True]
+
+
+@pytest.mark.parametrize("asynchronous", [True, False])
+def test_thread_in_which_the_teacher_is_asked(asynchronous: bool) -> None:
+    threads: set[threading.Thread] = set()
+    teach = NamingTeacher().predict
+
+    def nosy(observations: Any) -> np.ndarray:
+        threads.add(threading.current_thread())
+        return teach(observations)
+
+    make_model(nosy, label_asynchronously=asynchronous).learn(N_STEPS * N_ENVS)
+    assert (threads == {threading.current_thread()}) is not asynchronous
+    assert len(threads) == 1
+
+
+class FrameCensus(BaseCallback):
+    """
+    Counts at each step how many of the frames that came with the steps so far are still alive.
+
+    :param asynchronous: Whether to give the labelling thread the time to answer what it has been asked.
+    """
+
+    def __init__(self, asynchronous: bool, expected: int) -> None:
+        super().__init__()
+        self.asynchronous = asynchronous
+        self.expected = expected
+        self.frames: list[weakref.ref] = []
+        self.alive: list[int] = []
+
+    def count(self) -> int:
+        return sum(frame() is not None for frame in self.frames)
+
+    def _on_step(self) -> bool:
+        self.frames += [weakref.ref(info["teacher"]["observation"]["frame"]) for info in self.locals["infos"]]
+        deadline = time.monotonic() + TIMEOUT
+        while self.asynchronous and self.count() > self.expected and time.monotonic() < deadline:
+            time.sleep(0.001)
+        self.alive.append(self.count())
+        return True
+
+
+@pytest.mark.parametrize("asynchronous", [True, False])
+def test_frames_are_held_only_until_they_are_labelled(asynchronous: bool) -> None:
+    def build() -> gym.Env:
+        return TeacherActionWrapper(SpacesEnv(BOX), observation={"frame": lambda env: np.zeros((16, 16, 3), np.uint8)})
+
+    def teach(observations: dict[str, np.ndarray]) -> np.ndarray:
+        return np.zeros((len(observations["frame"]), 2))
+
+    # At a step: the new frames, those on which the action was taken, and of those before less than one batch
+    expected = 2 * N_ENVS + 3
+    census = FrameCensus(asynchronous, expected)
+    model = make_model(teach, DummyVecEnv([build] * N_ENVS), label_asynchronously=asynchronous, label_batch_size=4, n_steps=40)
+    gc.disable()
+    try:
+        model.learn(2 * 40 * N_ENVS, callback=census)
+    finally:
+        gc.enable()
+    assert len(census.frames) == 80 * N_ENVS
+    assert max(census.alive) <= expected
+
+
+# ---------------------------------------------------------------- which entries are labelled
+
+
+def labelled(model: RPD) -> np.ndarray:
+    return ~np.isnan(model.rollout_buffer.teacher_actions).any(axis=2)
+
+
+def test_every_kth_step_of_each_environment_in_turn() -> None:
+    teacher = NamingTeacher()
+    model = make_model(teacher, label_every=4).learn(N_STEPS * N_ENVS)
+    pattern = labelled(model)
+    for env in range(N_ENVS):
+        assert np.flatnonzero(pattern[:, env]).tolist() == [t for t in range(N_STEPS) if (t + env) % 4 == 0]
+    assert sum(len(query) for query in teacher.asked) == pattern.sum()
+
+
+def test_random_fraction_has_its_own_seeded_generator() -> None:
+    patterns = [
+        labelled(make_model(NamingTeacher(), label_fraction=0.4, seed=seed).learn(N_STEPS * N_ENVS)) for seed in (0, 0, 1)
+    ]
+    np.testing.assert_array_equal(patterns[0], patterns[1])
+    assert (patterns[0] != patterns[2]).any()
+    expected = np.random.default_rng(0).random((N_STEPS, N_ENVS)) < 0.4
+    np.testing.assert_array_equal(patterns[0], expected)
+
+
+def test_loss_is_over_what_is_labelled() -> None:
+    model = make_model(scripted_teacher(BOX), DummyVecEnv([lambda: SpacesEnv(BOX)]), label_every=3)
+    model.learn(N_STEPS)
+    batch = next(model.rollout_buffer.get(None))
+    assert batch.teacher_labels.labelled.sum() == 4
+    assert not batch.teacher_labels.actions.isnan().any()
+    observations = batch.observations.numpy()
+    wanted = scripted_teacher(BOX)(observations) * batch.teacher_labels.labelled.numpy()[:, None]
+    np.testing.assert_allclose(batch.teacher_labels.actions.numpy(), wanted, atol=1e-6)
+
+
+def test_rollout_that_begins_at_coefficient_0_is_not_labelled() -> None:
+    teacher = NamingTeacher()
+    # The coefficient falls to 0 with the second half of training
+    model = make_model(teacher, imitation_coef=lambda left: float(left > 0.5))
+    model.learn(4 * N_STEPS * N_ENVS)
+    assert sum(len(query) for query in teacher.asked) == 2 * N_STEPS * N_ENVS
+    assert not labelled(model).any()
