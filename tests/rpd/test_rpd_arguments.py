@@ -240,7 +240,7 @@ def test_schedule_of_ones_own_that_gives_nonsense_is_named(value: float) -> None
         def __call__(self, training: TrainingProgress) -> float:
             return value
 
-    with pytest.raises(ValueError, match="finite and >= 0.*Nonsense"):
+    with pytest.raises(ValueError, match=r"finite and >= 0.*Nonsense"):
         make_model(imitation_coef=Nonsense()).learn(N_STEPS)
 
 

@@ -1,0 +1,174 @@
+"""Rollout buffers with labels: storage, order, masks, and classes of the user's own."""
+
+import copyreg
+import pickle
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch as th
+from gymnasium import spaces
+from hypothesis import given
+from hypothesis import strategies as st
+from stable_baselines3.common.buffers import DictRolloutBuffer, RolloutBuffer
+from stable_baselines3.common.vec_env import VecNormalize
+
+from sb3_rpd.common.buffers import (
+    TeacherDictRolloutBuffer,
+    TeacherLabelsMixin,
+    TeacherRolloutBuffer,
+    TeacherRolloutBufferSamples,
+    with_teacher_labels,
+)
+from sb3_rpd.common.teacher_outputs import CheckedOutput
+
+VECTOR = spaces.Box(-np.inf, np.inf, (2,), np.float32)
+
+
+def fill(buffer: RolloutBuffer) -> None:
+    """Each observation is the pair (step, environment)."""
+    for step in range(buffer.buffer_size):
+        observation = np.stack([np.full(buffer.n_envs, step), np.arange(buffer.n_envs)], axis=1).astype(np.float32)
+        if isinstance(buffer, DictRolloutBuffer):
+            observation = {"pair": observation}
+        zeros = np.zeros(buffer.n_envs)
+        action = np.zeros((buffer.n_envs, buffer.action_dim))
+        buffer.add(observation, action, zeros, zeros, th.zeros(buffer.n_envs), th.zeros(buffer.n_envs))
+
+
+def make_buffer(n_steps: int, n_envs: int, action_space: spaces.Space, **kwargs: Any) -> TeacherLabelsMixin:
+    return TeacherRolloutBuffer(n_steps, VECTOR, action_space, device="cpu", n_envs=n_envs, **kwargs)
+
+
+@given(n_steps=st.integers(1, 5), n_envs=st.integers(1, 4), action_dim=st.integers(1, 3), data=st.data())
+def test_label_comes_back_with_its_entry(n_steps: int, n_envs: int, action_dim: int, data: st.DataObject) -> None:
+    """Written in any order and in any batches, read in minibatches of any size."""
+    buffer = make_buffer(n_steps, n_envs, spaces.Box(-100, 100, (action_dim,)))
+    fill(buffer)
+    entries = data.draw(st.permutations([(step, env) for step in range(n_steps) for env in range(n_envs)]))
+    n_labelled = data.draw(st.integers(0, len(entries)))
+    batch_size = data.draw(st.integers(1, len(entries)))
+    for start in range(0, n_labelled, batch_size):
+        steps, envs = np.array(entries[start : min(start + batch_size, n_labelled)]).T
+        actions = np.repeat((10 * steps + envs)[:, None], action_dim, axis=1).astype(np.float32)
+        buffer.add_labels(steps, envs, CheckedOutput(actions))
+    assert buffer.labelled_fraction() == pytest.approx(n_labelled / len(entries))
+    n_read = 0
+    for batch in buffer.get(batch_size):
+        labels = batch.teacher_labels
+        for pair, action, labelled in zip(
+            batch.observations.tolist(), labels.actions.tolist(), labels.labelled.tolist(), strict=True
+        ):
+            assert labelled == (tuple(pair) in entries[:n_labelled])
+            assert action == [10 * pair[0] + pair[1] if labelled else 0.0] * action_dim
+        n_read += len(labels.labelled)
+    assert n_read == len(entries)
+
+
+def test_labels_by_step_and_environment() -> None:
+    buffer = make_buffer(3, 2, spaces.Box(-1, 1, (2,)))
+    assert buffer.teacher_actions.shape == (3, 2, 2)
+    assert buffer.teacher_actions.dtype == np.float32
+    assert np.isnan(buffer.teacher_actions).all()
+    buffer.add_labels(np.array([2]), np.array([1]), CheckedOutput(np.float32([[0.5, -0.5]])))
+    assert buffer.teacher_actions[2, 1].tolist() == [0.5, -0.5]
+    assert np.isnan(buffer.teacher_actions).sum() == 10
+    buffer.reset()
+    assert np.isnan(buffer.teacher_actions).all()
+
+
+def test_row_with_one_nan_is_no_label() -> None:
+    buffer = make_buffer(1, 2, spaces.Box(-1, 1, (2,)))
+    fill(buffer)
+    buffer.add_labels(np.array([0, 0]), np.array([0, 1]), CheckedOutput(np.float32([[0.5, np.nan], [0.5, 0.5]])))
+    labels = next(buffer.get()).teacher_labels
+    assert labels.labelled.sum() == 1
+    assert labels.actions.sum() == 1.0
+    assert buffer.labelled_fraction() == 0.5
+    assert labels.actions.dtype == th.float32
+    assert labels.labelled.dtype == th.bool
+
+
+@pytest.mark.parametrize("action_space", [spaces.Box(-1, 1, (2,)), spaces.MultiDiscrete([2, 3])])
+def test_distributions_are_kept_under_the_name_that_the_space_gives_them(action_space: spaces.Space) -> None:
+    buffer = make_buffer(2, 1, action_space)
+    fill(buffer)
+    actions, distribution = np.zeros((1, 2), np.float32), np.float32([[2.0, 3.0, 4.0, 5.0, 6.0]])
+    buffer.add_labels(
+        np.array([0]),
+        np.array([0]),
+        CheckedOutput(
+            actions, distribution[:, : 2 if len(action_space.shape) and isinstance(action_space, spaces.Box) else 5]
+        ),
+    )
+    labels = next(buffer.get()).teacher_labels
+    kept, other = (labels.std, labels.logits) if isinstance(action_space, spaces.Box) else (labels.logits, labels.std)
+    assert other is None
+    assert kept[labels.labelled].tolist() == [distribution[0, : kept.shape[1]].tolist()]
+    # A standard deviation of 1 where there is no label
+    assert (kept[~labels.labelled] == 1.0).all()
+    buffer.reset()
+    fill(buffer)
+    assert next(buffer.get()).teacher_labels.std is None
+
+
+def test_dict_observations() -> None:
+    buffer = TeacherDictRolloutBuffer(2, spaces.Dict({"pair": VECTOR}), spaces.Discrete(3), device="cpu", n_envs=2)
+    fill(buffer)
+    buffer.add_labels(np.array([1]), np.array([0]), CheckedOutput(np.float32([[2.0]])))
+    batch = next(buffer.get())
+    row = int(batch.teacher_labels.labelled.nonzero())
+    assert batch.observations["pair"][row].tolist() == [1.0, 0.0]
+    assert batch.teacher_labels.actions[row].tolist() == [2.0]
+
+
+# ---------------------------------------------------------------- classes
+
+
+def test_class_is_made_once_and_is_both() -> None:
+    class Own(RolloutBuffer):
+        """Of the user's own."""
+
+    labelled = with_teacher_labels(Own)
+    assert with_teacher_labels(Own) is labelled
+    assert with_teacher_labels(labelled) is labelled
+    assert issubclass(labelled, Own)
+    assert issubclass(labelled, TeacherLabelsMixin)
+    assert (labelled.__name__, labelled.__doc__) == ("TeacherOwn", "Of the user's own.")
+    assert with_teacher_labels(RolloutBuffer) is TeacherRolloutBuffer
+
+
+def test_classes_of_this_package_are_pickled_by_name() -> None:
+    for buffer_class in (TeacherRolloutBuffer, TeacherDictRolloutBuffer):
+        assert pickle.loads(pickle.dumps(buffer_class)) is buffer_class
+    assert copyreg.dispatch_table.get(TeacherLabelsMixin) is None
+
+
+def test_fields_that_a_buffer_of_the_users_own_adds_are_kept() -> None:
+    class Samples(NamedTuple):
+        observations: th.Tensor
+        actions: th.Tensor
+        old_values: th.Tensor
+        old_log_prob: th.Tensor
+        advantages: th.Tensor
+        returns: th.Tensor
+        indices: th.Tensor
+
+    class Own(RolloutBuffer):
+        def _get_samples(self, batch_inds: np.ndarray, env: VecNormalize | None = None) -> Any:
+            return Samples(*super()._get_samples(batch_inds, env), self.to_torch(batch_inds))
+
+    buffer = with_teacher_labels(Own)(4, VECTOR, spaces.Box(-1, 1, (1,)), device="cpu", n_envs=1)
+    fill(buffer)
+    buffer.add_labels(np.array([2]), np.array([0]), CheckedOutput(np.float32([[0.5]])))
+    batch = next(buffer.get())
+    assert batch.indices[batch.teacher_labels.labelled].tolist() == [2]
+
+
+def test_fields_are_those_of_sb3_and_the_labels() -> None:
+    buffer = make_buffer(1, 1, spaces.Box(-1, 1, (1,)))
+    fill(buffer)
+    assert isinstance(next(buffer.get()), TeacherRolloutBufferSamples)
+    plain = RolloutBuffer(1, VECTOR, spaces.Box(-1, 1, (1,)), device="cpu")
+    fill(plain)
+    assert TeacherRolloutBufferSamples._fields == (*next(plain.get())._fields, "teacher_labels")
