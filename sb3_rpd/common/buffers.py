@@ -104,7 +104,8 @@ def with_teacher_labels(buffer_class: type[RolloutBuffer]) -> type[TeacherLabels
     if issubclass(buffer_class, TeacherLabelsMixin):
         return buffer_class
     bases: tuple[type[Any], ...] = (TeacherLabelsMixin, buffer_class)
-    return cast(type[TeacherLabelsMixin], type(f"Teacher{buffer_class.__name__}", bases, {"__doc__": buffer_class.__doc__}))
+    namespace = {"__doc__": buffer_class.__doc__, "__module__": __name__}
+    return cast(type[TeacherLabelsMixin], type(f"Teacher{buffer_class.__name__}", bases, namespace))
 
 
 TeacherRolloutBuffer = with_teacher_labels(RolloutBuffer)

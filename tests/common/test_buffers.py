@@ -1,6 +1,5 @@
 """Rollout buffers with labels: storage, order, masks, and classes of the user's own."""
 
-import copyreg
 import pickle
 from typing import Any, NamedTuple
 
@@ -93,18 +92,13 @@ def test_row_with_one_nan_is_no_label() -> None:
 def test_distributions_are_kept_under_the_name_that_the_space_gives_them(action_space: spaces.Space) -> None:
     buffer = make_buffer(2, 1, action_space)
     fill(buffer)
-    actions, distribution = np.zeros((1, 2), np.float32), np.float32([[2.0, 3.0, 4.0, 5.0, 6.0]])
-    buffer.add_labels(
-        np.array([0]),
-        np.array([0]),
-        CheckedOutput(
-            actions, distribution[:, : 2 if len(action_space.shape) and isinstance(action_space, spaces.Box) else 5]
-        ),
-    )
+    width = 2 if isinstance(action_space, spaces.Box) else 5
+    distribution = 2.0 + np.arange(width, dtype=np.float32)[None]
+    buffer.add_labels(np.array([0]), np.array([0]), CheckedOutput(np.zeros((1, 2), np.float32), distribution))
     labels = next(buffer.get()).teacher_labels
     kept, other = (labels.std, labels.logits) if isinstance(action_space, spaces.Box) else (labels.logits, labels.std)
     assert other is None
-    assert kept[labels.labelled].tolist() == [distribution[0, : kept.shape[1]].tolist()]
+    assert kept[labels.labelled].tolist() == distribution.tolist()
     # A standard deviation of 1 where there is no label
     assert (kept[~labels.labelled] == 1.0).all()
     buffer.reset()
@@ -141,7 +135,6 @@ def test_class_is_made_once_and_is_both() -> None:
 def test_classes_of_this_package_are_pickled_by_name() -> None:
     for buffer_class in (TeacherRolloutBuffer, TeacherDictRolloutBuffer):
         assert pickle.loads(pickle.dumps(buffer_class)) is buffer_class
-    assert copyreg.dispatch_table.get(TeacherLabelsMixin) is None
 
 
 def test_fields_that_a_buffer_of_the_users_own_adds_are_kept() -> None:

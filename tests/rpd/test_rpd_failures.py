@@ -349,9 +349,8 @@ def test_controllers_first_action_that_does_not_fit_stops_the_run(action: Any, m
 
 def test_controllers_later_failure_masks_its_label() -> None:
     def controller(env: gym.Env) -> np.ndarray:
-        return (
-            np.zeros(3) if env.unwrapped.steps_left == 3 else np.array([0.0, np.nan if env.unwrapped.steps_left == 2 else 0.0])
-        )
+        steps_left = env.unwrapped.steps_left
+        return np.zeros(3) if steps_left == 3 else np.array([0.0, np.nan if steps_left == 2 else 0.0])
 
     env = DummyVecEnv([lambda: TeacherActionWrapper(SpacesEnv(BOX), controller=controller)])
     model = make_model(None, env)

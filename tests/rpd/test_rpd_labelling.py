@@ -1,4 +1,4 @@
-"""How a rollout is labelled: once for each entry, in batches, beside the environments, with frames held no longer than that."""
+"""How a rollout is labelled: once for each entry, in batches, beside the environments, with frames held until then."""
 
 import gc
 import threading
@@ -170,9 +170,8 @@ def test_every_kth_step_of_each_environment_in_turn() -> None:
 
 
 def test_random_fraction_has_its_own_seeded_generator() -> None:
-    patterns = [
-        labelled(make_model(NamingTeacher(), label_fraction=0.4, seed=seed).learn(N_STEPS * N_ENVS)) for seed in (0, 0, 1)
-    ]
+    models = [make_model(NamingTeacher(), label_fraction=0.4, seed=seed) for seed in (0, 0, 1)]
+    patterns = [labelled(model.learn(N_STEPS * N_ENVS)) for model in models]
     np.testing.assert_array_equal(patterns[0], patterns[1])
     assert (patterns[0] != patterns[2]).any()
     expected = np.random.default_rng(0).random((N_STEPS, N_ENVS)) < 0.4

@@ -1,0 +1,129 @@
+"""What the teacher gets to see, taken from a vectorised environment."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from stable_baselines3.common.vec_env import (
+    DummyVecEnv,
+    VecExtractDictObs,
+    VecFrameStack,
+    VecMonitor,
+    VecNormalize,
+    VecTransposeImage,
+)
+from toy_envs import naming_env
+
+from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.teacher_inputs import (
+    TeacherInputTracker,
+    raw_student_observation,
+    teacher_inputs_after_reset,
+    teacher_inputs_after_step,
+)
+
+
+def dummy(kind: str = "vector", wrapped: bool = True, n_envs: int = 2) -> DummyVecEnv:
+    return DummyVecEnv([naming_env(index, kind, wrapped) for index in range(n_envs)])
+
+
+def step(env: Any) -> Any:
+    return env.step(np.zeros((env.num_envs, 3), np.float32))
+
+
+def names(inputs: list[dict[str, Any]]) -> list[list[float]]:
+    return [info["observation"]["name"].tolist() for info in inputs]
+
+
+@pytest.mark.parametrize("wrap", [lambda env: env, lambda env: VecMonitor(VecNormalize(env))], ids=["plain", "wrapped"])
+def test_after_a_reset_and_after_each_step_also_one_that_ends_an_episode(wrap: Any) -> None:
+    env = wrap(dummy())
+    assert names(teacher_inputs_after_reset(env, env.reset())) == [[0, 0, 0], [1, 0, 0]]
+    # The first episode of environment 0 has two steps, that of environment 1 four
+    seen = []
+    for _ in range(4):
+        observations, _, dones, infos = step(env)
+        seen.append(names(teacher_inputs_after_step(env, observations, dones, infos)))
+    assert seen == [
+        [[0, 0, 1], [1, 0, 1]],
+        [[0, 1, 0], [1, 0, 2]],
+        [[0, 1, 1], [1, 0, 3]],
+        [[0, 1, 2], [1, 1, 0]],
+    ]
+
+
+def test_without_the_wrapper_it_is_the_students_observation() -> None:
+    env = dummy(wrapped=False)
+    inputs = teacher_inputs_after_reset(env, env.reset())
+    assert [info["observation"].tolist() for info in inputs] == [[0, 0, 0], [1, 0, 0]]
+    env = dummy("dict", wrapped=False)
+    inputs = teacher_inputs_after_reset(env, env.reset())
+    assert [info["observation"]["vector"].tolist() for info in inputs] == [[0, 0, 0], [1, 0, 0]]
+    assert inputs[0]["observation"]["image"].shape == (36, 36, 1)
+
+
+def test_some_with_and_some_without_the_wrapper() -> None:
+    env = DummyVecEnv([naming_env(0), naming_env(1, wrapped=False), naming_env(2, wrapped=False)])
+    with pytest.raises(TeacherError, match="1 of 3 environments"):
+        teacher_inputs_after_reset(env, env.reset())
+
+
+RAW: dict[str, tuple[str, Any, tuple[int, ...]]] = {
+    "plain": ("vector", lambda env: env, (2, 3)),
+    "normalized": ("vector", VecNormalize, (2, 3)),
+    "stacked": ("vector", lambda env: VecFrameStack(env, 3), (2, 9)),
+    "normalized_over_stacked": ("vector", lambda env: VecNormalize(VecFrameStack(env, 3)), (2, 9)),
+    # The frames are stacked after they were normalised: only the latest is still to be had as it was
+    "stacked_over_normalized": ("vector", lambda env: VecFrameStack(VecNormalize(env), 3), (2, 3)),
+    "stacked_over_normalized_rewards": ("vector", lambda env: VecFrameStack(VecNormalize(env, norm_obs=False), 3), (2, 9)),
+    "image": ("image", lambda env: env, (2, 4, 4, 1)),
+    "transposed": ("image", VecTransposeImage, (2, 4, 4, 1)),
+    "stacked_over_transposed": ("image", lambda env: VecFrameStack(VecTransposeImage(env), 3), (2, 4, 4, 3)),
+    "transposed_over_stacked": ("image", lambda env: VecTransposeImage(VecFrameStack(env, 3)), (2, 4, 4, 3)),
+    "transposed_over_normalized": ("image", lambda env: VecTransposeImage(VecNormalize(env)), (2, 4, 4, 1)),
+    "normalized_over_transposed": ("image", lambda env: VecNormalize(VecTransposeImage(env)), (2, 4, 4, 1)),
+    "skipped_transpose": ("image", lambda env: VecTransposeImage(env, skip=True), (2, 4, 4, 1)),
+    "extracted": ("dict", lambda env: VecExtractDictObs(env, "vector"), (2, 3)),
+}
+
+
+@pytest.mark.parametrize("case", RAW)
+def test_raw_observation_is_not_normalised_and_has_its_channels_last(case: str) -> None:
+    kind, wrap, shape = RAW[case]
+    inner = dummy(kind, wrapped=False)
+    env = wrap(inner)
+    env.reset()
+    for _ in range(3):
+        observations, *_ = step(env)
+        raw = raw_student_observation(env, observations)
+        assert raw.shape == shape
+        current = inner.buf_obs["vector"] if kind == "dict" else inner.buf_obs[None]
+        np.testing.assert_array_equal(raw[..., -current.shape[-1] :], current)
+
+
+def test_raw_dict_observation_is_transposed_where_it_is_an_image() -> None:
+    inner = dummy("dict", wrapped=False)
+    env = VecNormalize(VecTransposeImage(inner), norm_obs_keys=["vector"])
+    raw = raw_student_observation(env, env.reset())
+    assert raw["image"].shape == (2, 36, 36, 1)
+    for name, array in raw.items():
+        np.testing.assert_array_equal(array, inner.buf_obs[name])
+
+
+def test_tracker_gives_out_what_belongs_to_one_observation_object() -> None:
+    tracker = TeacherInputTracker()
+    first, second = np.zeros((1, 3)), np.zeros((1, 3))
+    assert tracker.inputs_for(first) is None
+    inputs = [{"observation": first[0]}]
+    tracker.keep(first, inputs)
+    assert tracker.inputs_for(first) is inputs
+    assert tracker.inputs_for(second) is None
+    assert not tracker.are_actions
+
+
+@pytest.mark.parametrize(("keys", "expected"), [(["action", "action"], True), (["action", "observation"], False)])
+def test_tracker_knows_whether_every_environment_gives_its_action(keys: list[str], expected: bool) -> None:
+    tracker = TeacherInputTracker()
+    assert not tracker.are_actions
+    tracker.keep(np.zeros((2, 3)), [{key: np.zeros(2)} for key in keys])
+    assert tracker.are_actions is expected

@@ -1,0 +1,140 @@
+"""TeacherActionWrapper: what it offers, and that it leaves everything else alone."""
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium import spaces
+from gymnasium.utils.env_checker import data_equivalence
+from hypothesis import given
+from hypothesis import strategies as st
+from stable_baselines3.common.env_checker import check_env
+from stable_baselines3.common.monitor import Monitor
+from toy_envs import ACTION_SPACES, DICT_SPACE, IMAGE_SPACE, NamingEnv, SpacesEnv, name_of
+
+from sb3_rpd.common.wrappers import TEACHER_INFO_KEY, TeacherActionWrapper
+
+
+class Rendering(SpacesEnv):
+    """Renders the number of steps that are left."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012 (gymnasium's way)
+
+    def __init__(self, render_mode: str | None = "rgb_array") -> None:
+        super().__init__(ACTION_SPACES["box"])
+        self.render_mode = render_mode
+
+    def render(self) -> np.ndarray:
+        return np.full((8, 8, 3), self.steps_left, dtype=np.uint8)
+
+
+@st.composite
+def boxes(draw: st.DrawFn) -> spaces.Box:
+    shape = draw(st.lists(st.integers(1, 4), min_size=1, max_size=3).map(tuple))
+    low = draw(st.floats(-10, 0))
+    return spaces.Box(low, low + draw(st.floats(0.5, 10)), shape, draw(st.sampled_from([np.float32, np.float64])))
+
+
+plain_spaces = st.one_of(
+    boxes(),
+    st.integers(1, 9).map(spaces.Discrete),
+    st.lists(st.integers(1, 5), min_size=1, max_size=4).map(spaces.MultiDiscrete),
+    st.integers(1, 6).map(spaces.MultiBinary),
+)
+all_spaces = st.one_of(
+    plain_spaces,
+    st.dictionaries(st.sampled_from("abc"), plain_spaces, min_size=1).map(spaces.Dict),
+    st.lists(plain_spaces, min_size=1, max_size=3).map(spaces.Tuple),
+)
+
+
+@given(action_space=plain_spaces, observation_space=all_spaces, seed=st.integers(0, 2**31 - 1))
+def test_everything_but_the_info_is_the_environments_own(
+    action_space: spaces.Space, observation_space: spaces.Space, seed: int
+) -> None:
+    def record(env: gym.Env) -> list[Any]:
+        action_space.seed(seed)
+        record = [env.action_space, env.observation_space, env.reset(seed=seed)]
+        return record + [env.step(action_space.sample()) for _ in range(6)]
+
+    plain = record(SpacesEnv(action_space, observation_space))
+    wrapped = record(
+        TeacherActionWrapper(SpacesEnv(action_space, observation_space), observation={"one": lambda env: np.ones(1)})
+    )
+    assert wrapped[:2] == plain[:2]
+    for ours, theirs in zip(wrapped[2:], plain[2:], strict=True):
+        assert data_equivalence(ours[:-1], theirs[:-1])
+        info = dict(ours[-1])
+        assert info.pop(TEACHER_INFO_KEY)["observation"]["one"].tolist() == [1.0]
+        assert info == theirs[-1]
+
+
+def test_what_is_offered_belongs_to_the_state_after_each_reset_and_step() -> None:
+    env = TeacherActionWrapper(
+        NamingEnv(index=4), observation={"name": name_of}, instruction=lambda toy: f"step {toy.unwrapped.step_in_episode}"
+    )
+    _, info = env.reset()
+    offers = [info["teacher"]]
+    for _ in range(2):
+        offers.append(env.step(np.zeros(3, np.float32))[-1]["teacher"])
+    offers.append(env.reset()[1]["teacher"])
+    # Copies: the source writes into the same memory each time
+    assert [offer["observation"]["name"].tolist() for offer in offers] == [[4, 0, 0], [4, 0, 1], [4, 0, 2], [4, 1, 0]]
+    assert [offer["instruction"] for offer in offers] == ["step 0", "step 1", "step 2", "step 0"]
+
+
+def test_instruction_may_be_a_string_and_may_be_missing() -> None:
+    source = {"name": name_of}
+    told = TeacherActionWrapper(NamingEnv(), observation=source, instruction="lift the cube").reset()[1]["teacher"]
+    assert told["instruction"] == "lift the cube"
+    assert "instruction" not in TeacherActionWrapper(NamingEnv(), observation=source).reset()[1]["teacher"]
+
+
+def test_controller_offers_a_finished_action_and_nothing_else() -> None:
+    actions = np.zeros(3, dtype=np.float32)
+
+    def controller(env: gym.Env) -> np.ndarray:
+        actions[:] = env.unwrapped.name + 1
+        return actions
+
+    env = TeacherActionWrapper(NamingEnv(), controller=controller)
+    first = env.reset()[1]["teacher"]
+    second = env.step(np.zeros(3, np.float32))[-1]["teacher"]
+    assert first.keys() == second.keys() == {"action"}
+    assert (first["action"].tolist(), second["action"].tolist()) == ([1, 1, 1], [1, 1, 2])
+
+
+def test_rendered_frame_is_offered_where_nothing_else_is_named() -> None:
+    env = TeacherActionWrapper(Rendering(), instruction="go")
+    offer = env.reset()[1]["teacher"]
+    np.testing.assert_array_equal(offer["observation"]["frame"], np.full((8, 8, 3), 7, dtype=np.uint8))
+    assert offer["instruction"] == "go"
+
+
+def test_nothing_to_offer_says_what_to_pass() -> None:
+    with pytest.raises(ValueError, match=r"observation=.*controller=.*render_mode='rgb_array' \(it has render_mode=None\)"):
+        TeacherActionWrapper(Rendering(render_mode=None))
+
+
+@pytest.mark.parametrize("other", [{"observation": {"name": name_of}}, {"instruction": "go"}])
+def test_controller_excludes_what_only_a_teacher_needs(other: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="one or the other"):
+        TeacherActionWrapper(NamingEnv(), controller=lambda env: np.zeros(3), **other)
+
+
+@pytest.mark.parametrize("observation_space", [None, IMAGE_SPACE, DICT_SPACE], ids=["vector", "image", "dict"])
+def test_passes_sb3s_environment_checker_below_a_monitor(observation_space: spaces.Space | None) -> None:
+    toy = SpacesEnv(spaces.Box(-1.0, 1.0, (2,), np.float32), observation_space)
+    check_env(Monitor(TeacherActionWrapper(toy, observation={"one": lambda env: np.ones(1)})), warn=False)
+
+
+def test_reset_passes_seed_and_options_on() -> None:
+    class Recording(NamingEnv):
+        def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+            self.arguments = (seed, options)
+            return super().reset(seed=seed, options=options)
+
+    toy = Recording()
+    TeacherActionWrapper(toy, observation={"name": name_of}).reset(seed=3, options={"a": 1})
+    assert toy.arguments == (3, {"a": 1})
