@@ -20,7 +20,7 @@ def teacher_inputs_after_reset(env: VecEnv, observations: VecEnvObs) -> list[Tea
     :return: One entry for each environment.
     :raises TeacherError: if only some of the environments have a ``TeacherActionWrapper``.
     """
-    return _teacher_inputs(env, observations, env.unwrapped.reset_infos)
+    return _teacher_inputs(env, observations, _reset_infos(env))
 
 
 def teacher_inputs_after_step(
@@ -30,8 +30,7 @@ def teacher_inputs_after_step(
     What the teacher may see of each environment just after ``env.step()``.
 
     An environment that is done has been reset by the ``VecEnv``: its ``info`` still describes the last step of the
-    finished episode, while the observation, and so the teacher's view, is the first of the new one. Every
-    ``VecEnvWrapper`` shadows ``reset_infos``, hence ``unwrapped``.
+    finished episode, while the observation, and so the teacher's view, is the first of the new one.
 
     :param env: The training environment with all its wrappers.
     :param observations: What the step returned, the student's observations.
@@ -40,17 +39,28 @@ def teacher_inputs_after_step(
     :return: One entry for each environment.
     :raises TeacherError: if only some of the environments have a ``TeacherActionWrapper``.
     """
-    reset_infos = env.unwrapped.reset_infos
+    reset_infos = _reset_infos(env)
+    infos = infos or _no_infos(env)
     return _teacher_inputs(env, observations, [reset_infos[i] if done else infos[i] for i, done in enumerate(dones)])
+
+
+def _reset_infos(env: VecEnv) -> list[dict[str, Any]]:
+    # Every VecEnvWrapper shadows reset_infos, hence unwrapped
+    return getattr(env.unwrapped, "reset_infos", None) or _no_infos(env)
+
+
+def _no_infos(env: VecEnv) -> list[dict[str, Any]]:
+    """What a VecEnv that is not SB3's may leave out, as PPO lets it."""
+    return [{}] * env.num_envs
 
 
 def _teacher_inputs(env: VecEnv, observations: VecEnvObs, infos: list[dict[str, Any]]) -> list[TeacherInfo]:
     offered = [info[TEACHER_INFO_KEY] for info in infos if TEACHER_INFO_KEY in info]
-    if len(offered) == len(infos):
+    if len(offered) == env.num_envs:
         return offered
     if offered:
         raise TeacherError(
-            f'{len(offered)} of {len(infos)} environments have info["{TEACHER_INFO_KEY}"]: wrap all of them in a '
+            f'{len(offered)} of {env.num_envs} environments have info["{TEACHER_INFO_KEY}"]: wrap all of them in a '
             "TeacherActionWrapper or none. A VecEnv of your own must keep the infos of each reset in its reset_infos."
         )
     raw = raw_student_observation(env, observations)
