@@ -80,7 +80,6 @@ RAW: dict[str, tuple[str, Any, tuple[int, ...]]] = {
     "transposed": ("image", VecTransposeImage, (2, 4, 4, 1)),
     "stacked_over_transposed": ("image", lambda env: VecFrameStack(VecTransposeImage(env), 3), (2, 4, 4, 3)),
     "transposed_over_stacked": ("image", lambda env: VecTransposeImage(VecFrameStack(env, 3)), (2, 4, 4, 3)),
-    "transposed_over_normalized": ("image", lambda env: VecTransposeImage(VecNormalize(env)), (2, 4, 4, 1)),
     "normalized_over_transposed": ("image", lambda env: VecNormalize(VecTransposeImage(env)), (2, 4, 4, 1)),
     "skipped_transpose": ("image", lambda env: VecTransposeImage(env, skip=True), (2, 4, 4, 1)),
     "extracted": ("dict", lambda env: VecExtractDictObs(env, "vector"), (2, 3)),

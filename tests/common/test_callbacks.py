@@ -1,0 +1,111 @@
+"""The callback between SB3's collect_rollouts, the caller's callback and the labelling."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import DummyVecEnv
+from toy_envs import naming_env
+
+from sb3_rpd.common.callbacks import LabellingCallback
+from sb3_rpd.common.label_choice import LabelChoice
+from sb3_rpd.common.teacher_inputs import TeacherInputTracker, teacher_inputs_after_reset
+
+N_STEPS, N_ENVS = 6, 2
+
+
+class Diary(BaseCallback):
+    """Writes down what SB3 calls, and stops at a step."""
+
+    def __init__(self, stop_at: int | None = None) -> None:
+        super().__init__()
+        self.stop_at = stop_at
+        self.calls: list[str] = []
+
+    def _on_rollout_start(self) -> None:
+        self.calls.append("start")
+
+    def _on_step(self) -> bool:
+        self.calls.append("step")
+        assert self.locals["new_obs"].shape == (N_ENVS, 3)
+        return self.n_calls != self.stop_at
+
+    def _on_rollout_end(self) -> None:
+        # SB3 gives the locals of the finished rollout once more
+        assert self.locals["n_steps"] == N_STEPS
+        self.calls.append("end")
+
+
+class Submissions:
+    """Stands for a RolloutLabelling."""
+
+    def __init__(self) -> None:
+        self.received: list[tuple[int, list[Any], list[bool]]] = []
+
+    def submit(self, step: int, inputs: list[Any], chosen: np.ndarray) -> None:
+        self.received.append((step, [info["observation"]["name"].tolist() for info in inputs], chosen.tolist()))
+
+
+def collect(stop_at: int | None = None, labels: bool = True, known: bool = True, every: int = 1) -> tuple[Any, ...]:
+    env = DummyVecEnv([naming_env(index) for index in range(N_ENVS)])
+    model = PPO("MlpPolicy", env, n_steps=N_STEPS, batch_size=N_STEPS, policy_kwargs={"net_arch": [4]}, device="cpu")
+    diary, submissions, tracker = Diary(stop_at), Submissions(), TeacherInputTracker()
+    _, callback = model._setup_learn(N_STEPS, diary)
+    if known:
+        tracker.keep(model._last_obs, teacher_inputs_after_reset(env, model._last_obs))
+    choice = LabelChoice(every, 1.0, np.random.default_rng(0))
+    wrapped = LabellingCallback(callback, tracker, submissions if labels else None, choice)
+    completed = model.collect_rollouts(env, wrapped, model.rollout_buffer, N_STEPS)
+    return model, diary, submissions, tracker, completed
+
+
+def test_caller_sees_what_it_always_sees() -> None:
+    _, diary, _, _, completed = collect()
+    assert completed
+    assert diary.calls == ["start", *["step"] * N_STEPS, "end"]
+    assert diary.num_timesteps == N_STEPS * N_ENVS
+
+
+def test_entries_are_submitted_with_their_position_and_the_view_of_their_state() -> None:
+    model, _, submissions, _, _ = collect()
+    assert [step for step, _, _ in submissions.received] == list(range(N_STEPS))
+    names = np.array([names for _, names, _ in submissions.received])
+    np.testing.assert_array_equal(names, model.rollout_buffer.observations)
+    assert all(chosen == [True] * N_ENVS for _, _, chosen in submissions.received)
+
+
+def test_choice_is_passed_on() -> None:
+    _, _, submissions, _, _ = collect(every=2)
+    assert [chosen for _, _, chosen in submissions.received] == [[True, False], [False, True]] * (N_STEPS // 2)
+
+
+@pytest.mark.parametrize("labels", [True, False])
+def test_view_of_the_last_observation_is_known_afterwards(labels: bool) -> None:
+    """Also where the rollout is not labelled: the next one may be."""
+    model, _, submissions, tracker, _ = collect(labels=labels)
+    assert bool(submissions.received) is labels
+    inputs = tracker.inputs_for(model._last_obs)
+    assert [info["observation"]["name"].tolist() for info in inputs] == model._last_obs.tolist()
+
+
+def test_step_at_which_the_caller_stops_is_not_submitted() -> None:
+    model, diary, submissions, tracker, completed = collect(stop_at=3)
+    assert not completed
+    assert diary.calls == ["start"] + ["step"] * 3
+    assert [step for step, _, _ in submissions.received] == [0, 1]
+    # SB3 did not go on to the new observation, and neither did the tracker
+    inputs = tracker.inputs_for(model._last_obs)
+    assert [info["observation"]["name"].tolist() for info in inputs] == model._last_obs.tolist()
+
+
+def test_entry_whose_view_is_not_known_is_left_out() -> None:
+    _, _, submissions, _, _ = collect(known=False)
+    assert [step for step, _, _ in submissions.received] == list(range(1, N_STEPS))
+
+
+def test_it_is_no_callback_for_learn() -> None:
+    callback = LabellingCallback(Diary(), TeacherInputTracker(), None, LabelChoice(1, 1.0, np.random.default_rng(0)))
+    with pytest.raises(NotImplementedError, match="on_step"):
+        callback._on_step()

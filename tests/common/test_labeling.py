@@ -1,0 +1,287 @@
+"""The labeler and the labelling of one rollout, without any environment."""
+
+import threading
+import warnings
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch as th
+from gymnasium import spaces
+
+from sb3_rpd.common.buffers import TeacherRolloutBuffer
+from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.labeling import Labeler, LabelQuery, LabelStatistics, RolloutLabelling, stack_queries
+from sb3_rpd.teachers.base import Teacher, TeacherOutput
+from sb3_rpd.teachers.function import FunctionTeacher
+
+SPACE = spaces.Box(-100.0, 100.0, (2,), np.float32)
+N_STEPS, N_ENVS = 5, 3
+pytestmark = pytest.mark.usefixtures("no_thread_left")
+
+
+def make_buffer() -> TeacherRolloutBuffer:
+    return TeacherRolloutBuffer(N_STEPS, SPACE, SPACE, device="cpu", n_envs=N_ENVS)
+
+
+def query(step: int, env: int, **info: Any) -> LabelQuery:
+    return LabelQuery(step, env, info or {"observation": np.array([step, env], dtype=np.float32)})
+
+
+def infos(step: int) -> list[dict[str, Any]]:
+    return [query(step, env).info for env in range(N_ENVS)]
+
+
+def repeat(observations: np.ndarray, instructions: Sequence[str] | None = None) -> np.ndarray:
+    return observations
+
+
+def make_labeler(function: Any = repeat, units: Any = lambda actions: actions) -> Labeler:
+    return Labeler(None if function is None else FunctionTeacher(function), SPACE, units)
+
+
+# ---------------------------------------------------------------- statistics
+
+
+def test_statistics_add_up_and_keep_the_first_complaint() -> None:
+    merged = LabelStatistics(4, 1, 0.5).merged(LabelStatistics(6, 3, 0.25, "b")).merged(LabelStatistics(0, 0, 0.0, "c"))
+    assert merged == LabelStatistics(10, 4, 0.75, "b")
+    assert merged.missing_share == 0.4
+    assert LabelStatistics().missing_share == 0.0
+
+
+# ---------------------------------------------------------------- one batch
+
+
+def test_batch_is_stacked_by_name_in_the_order_of_the_queries() -> None:
+    observations, instructions = stack_queries(
+        [
+            query(0, 0, observation={"a": np.ones(2), "b": np.zeros(())}),
+            query(0, 1, observation={"b": np.ones(()), "a": np.zeros(2)}),
+        ]
+    )
+    assert observations["a"].tolist() == [[1, 1], [0, 0]]
+    assert observations["b"].tolist() == [0, 1]
+    assert instructions is None
+
+
+def test_instructions_are_for_all_or_for_none() -> None:
+    told = [query(0, env, observation=np.zeros(1), instruction=f"go {env}") for env in range(2)]
+    assert stack_queries(told)[1] == ["go 0", "go 1"]
+    with pytest.raises(TeacherError, match="2 of 3 environments give an instruction"):
+        stack_queries([*told, query(0, 2)])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        ({"a": np.zeros(1)}, {"b": np.zeros(1)}, "different things to the teacher: a and b"),
+        ({"a": np.zeros(1)}, np.zeros(1), "different things to the teacher: a and a single array"),
+        (np.zeros(1), {"a": np.zeros(1)}, "different things to the teacher: a single array and a"),
+        ({"a": np.zeros(1)}, {"a": np.zeros(2)}, r"'a' in different shapes: \[\(1,\), \(2,\)\]"),
+        (np.zeros((2, 2)), np.zeros(2), "'observation' in different shapes"),
+    ],
+)
+def test_environments_that_offer_different_things_are_named(first: Any, second: Any, message: str) -> None:
+    with pytest.raises(TeacherError, match=message):
+        stack_queries([query(0, 0, observation=first), query(0, 1, observation=second)])
+
+
+def test_answers_go_to_their_entries_in_the_units_of_the_policy() -> None:
+    buffer = make_buffer()
+    labeler = make_labeler(units=lambda actions: actions / 10)
+    statistics = labeler.ask(buffer, [query(4, 2), query(0, 1)])
+    assert buffer.teacher_actions[4, 2].tolist() == np.float32([0.4, 0.2]).tolist()
+    assert buffer.teacher_actions[0, 1].tolist() == np.float32([0.0, 0.1]).tolist()
+    assert np.isfinite(buffer.teacher_actions).sum() == 4
+    assert statistics[:2] == (2, 0)
+    assert statistics.seconds > 0
+    assert statistics.complaint is None
+
+
+def test_teacher_is_set_up_once_before_the_first_query() -> None:
+    calls: list[Any] = []
+
+    class Logging(Teacher):
+        def setup(self, action_space: spaces.Space) -> None:
+            calls.append(action_space)
+
+        def predict(self, observations: Any, instructions: Any = None) -> np.ndarray:
+            calls.append("predict")
+            return observations
+
+    labeler = Labeler(Logging(), SPACE, lambda actions: actions)
+    for _ in range(2):
+        labeler.ask(make_buffer(), [query(0, 0)])
+    assert calls == [SPACE, "predict", "predict"]
+
+
+@pytest.mark.parametrize("start", [-1, 1])
+def test_space_that_does_not_begin_at_0_is_refused(start: int) -> None:
+    for space in (spaces.Discrete(3, start=start), spaces.MultiDiscrete([2, 2], start=[0, start])):
+        with pytest.raises(TeacherError, match="begin at 0"):
+            Labeler(FunctionTeacher(repeat), space, lambda actions: actions)
+
+
+def test_torch_builds_no_graph_inside_the_teacher() -> None:
+    enabled = []
+
+    def ask_torch(observations: np.ndarray) -> np.ndarray:
+        enabled.append(th.is_grad_enabled())
+        return observations
+
+    make_labeler(ask_torch).ask(make_buffer(), [query(0, 0)])
+    assert enabled == [False]
+    assert th.is_grad_enabled()
+
+
+def test_distribution_is_kept() -> None:
+    buffer = make_buffer()
+    teacher = FunctionTeacher(lambda observations: TeacherOutput(observations, std=observations + 1), gives_distribution=True)
+    labeler = Labeler(teacher, SPACE, lambda actions: actions)
+    assert labeler.gives_distribution
+    labeler.ask(buffer, [query(3, 1)])
+    assert buffer._flat_distributions[1 * N_STEPS + 3].tolist() == [4.0, 2.0]
+
+
+# ---------------------------------------------------------------- failures
+
+
+def fails(observations: np.ndarray) -> np.ndarray:
+    raise OSError("no connection")
+
+
+def test_first_failure_is_an_error_and_a_later_one_masks() -> None:
+    labeler = make_labeler(fails)
+    with pytest.raises(
+        TeacherError, match=r"first query to the teacher .*FunctionTeacher.* failed.*OSError\('no connection'\)"
+    ):
+        labeler.ask(make_buffer(), [query(0, 0)])
+    labeler.teacher = FunctionTeacher(repeat)
+    labeler.ask(make_buffer(), [query(0, 0)])
+    labeler.teacher = FunctionTeacher(fails)
+    buffer = make_buffer()
+    with pytest.warns(UserWarning, match="no connection.*teacher/missing.*said once"):
+        statistics = labeler.ask(buffer, [query(0, 0), query(0, 1)])
+    assert statistics[:2] == (2, 2)
+    assert "no connection" in statistics.complaint
+    assert np.isnan(buffer.teacher_actions).all()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        labeler.ask(buffer, [query(0, 0)])
+
+
+def test_unusable_row_in_the_first_answer_is_no_error() -> None:
+    """A server that answers with NaN says "not this one", not "I do not fit"."""
+    with pytest.warns(UserWarning, match="1 of 2 answers have NaN"):
+        statistics = make_labeler(lambda observations: np.where(observations == 1, np.nan, observations)).ask(
+            make_buffer(), [query(0, 0), query(0, 1)]
+        )
+    assert statistics[:2] == (2, 1)
+
+
+def test_actions_of_controllers_are_taken_as_they_are() -> None:
+    buffer = make_buffer()
+    labeler = make_labeler(None)
+    assert not labeler.gives_distribution
+    statistics = labeler.take_actions(buffer, [query(1, 1, action=np.array([3, 4])), query(1, 2, action=np.array([5, 6]))])
+    assert buffer.teacher_actions[1, 1:].tolist() == [[3, 4], [5, 6]]
+    assert statistics[:2] == (2, 0)
+    with pytest.warns(UserWarning, match="'action' in different shapes"):
+        later = labeler.take_actions(buffer, [query(2, 0, action=np.zeros(2)), query(2, 1, action=np.zeros(3))])
+    assert later[:2] == (2, 2)
+
+
+def test_nobody_to_ask() -> None:
+    with pytest.raises(TeacherError, match="there is no teacher to ask"):
+        make_labeler(None).ask(make_buffer(), [query(0, 0)])
+
+
+# ---------------------------------------------------------------- a rollout
+
+
+@pytest.mark.parametrize("asynchronous", [True, False])
+@pytest.mark.parametrize("batch_size", [1, 2, 4, 15, 100])
+def test_batches_are_full_but_for_the_last(batch_size: int, asynchronous: bool) -> None:
+    sizes: list[int] = []
+
+    def count(observations: np.ndarray) -> np.ndarray:
+        sizes.append(len(observations))
+        return observations
+
+    buffer = make_buffer()
+    with RolloutLabelling(make_labeler(count), buffer, batch_size=batch_size, asynchronous=asynchronous) as labelling:
+        for step in range(N_STEPS):
+            labelling.submit(step, infos(step), np.ones(N_ENVS, dtype=bool))
+        statistics = labelling.join()
+    assert statistics[:2] == (15, 0)
+    full, rest = divmod(15, batch_size)
+    assert sizes == [batch_size] * full + [rest] * (rest > 0)
+    expected = np.stack(np.meshgrid(np.arange(N_STEPS), np.arange(N_ENVS), indexing="ij"), axis=-1)
+    np.testing.assert_array_equal(buffer.teacher_actions, expected)
+
+
+def test_only_what_is_chosen_is_asked() -> None:
+    buffer = make_buffer()
+    with RolloutLabelling(make_labeler(), buffer, batch_size=2, asynchronous=False) as labelling:
+        labelling.submit(0, infos(0), np.array([False, False, True]))
+        labelling.submit(1, infos(1), np.array([False, False, False]))
+        assert labelling.join()[:2] == (1, 0)
+    assert np.argwhere(~np.isnan(buffer.teacher_actions[..., 0])).tolist() == [[0, 2]]
+
+
+def test_finished_actions_and_questions_in_one_step() -> None:
+    buffer = make_buffer()
+    mixed = [{"action": np.array([7.0, 7.0])}, query(0, 1).info, {"action": np.array([8.0, 8.0])}]
+    with RolloutLabelling(make_labeler(), buffer, batch_size=2, asynchronous=True) as labelling:
+        labelling.submit(0, mixed, np.ones(3, dtype=bool))
+        # No thread is needed for those
+        assert buffer.teacher_actions[0, [0, 2], 0].tolist() == [7.0, 8.0]
+        assert labelling.join()[:2] == (3, 0)
+    assert buffer.teacher_actions[0, 1].tolist() == [0.0, 1.0]
+
+
+def test_leaving_waits_for_the_question_under_way_and_drops_the_others() -> None:
+    started, go_on = threading.Event(), threading.Event()
+    asked: list[float] = []
+
+    def slow(observations: np.ndarray) -> np.ndarray:
+        started.set()
+        assert go_on.wait(20)
+        asked.append(float(observations[0, 0]))
+        return observations
+
+    waiting = [info["observation"] for info in infos(1)]
+    references = [weakref.ref(array) for array in waiting]
+    labelling = RolloutLabelling(make_labeler(slow), make_buffer(), batch_size=3, asynchronous=True)
+    with labelling:
+        labelling.submit(0, infos(0), np.ones(3, dtype=bool))
+        assert started.wait(20)
+        labelling.submit(1, [{"observation": array} for array in waiting], np.ones(3, dtype=bool))
+        labelling.submit(2, infos(2), np.array([True, False, False]))
+        del waiting
+        assert all(reference() is not None for reference in references)
+        threading.Timer(0.05, go_on.set).start()
+    assert asked == [0.0]
+    assert all(reference() is None for reference in references)
+    assert not labelling._gathered
+
+
+def test_first_failure_comes_out_of_the_next_step_that_knows_of_it() -> None:
+    failed = threading.Event()
+
+    def fail(observations: np.ndarray) -> np.ndarray:
+        failed.set()
+        raise OSError("no connection")
+
+    with (
+        pytest.raises(TeacherError, match="no connection"),
+        RolloutLabelling(make_labeler(fail), make_buffer(), batch_size=3, asynchronous=True) as labelling,
+    ):
+        labelling.submit(0, infos(0), np.ones(3, dtype=bool))
+        assert failed.wait(20)
+        labelling._answers[0].exception(20)
+        labelling.submit(1, infos(1), np.array([True, False, False]))
+        pytest.fail("the failure went unnoticed")
