@@ -56,12 +56,9 @@ def test_statistics_add_up_and_keep_the_first_complaint() -> None:
 
 
 def test_batch_is_stacked_by_name_in_the_order_of_the_queries() -> None:
-    observations, instructions = stack_queries(
-        [
-            query(0, 0, observation={"a": np.ones(2), "b": np.zeros(())}),
-            query(0, 1, observation={"b": np.ones(()), "a": np.zeros(2)}),
-        ]
-    )
+    first = query(0, 0, observation={"a": np.ones(2), "b": np.zeros(())})
+    second = query(0, 1, observation={"b": np.ones(()), "a": np.zeros(2)})
+    observations, instructions = stack_queries([first, second])
     assert observations["a"].tolist() == [[1, 1], [0, 0]]
     assert observations["b"].tolist() == [0, 1]
     assert instructions is None
@@ -276,12 +273,9 @@ def test_first_failure_comes_out_of_the_next_step_that_knows_of_it() -> None:
         failed.set()
         raise OSError("no connection")
 
-    with (
-        pytest.raises(TeacherError, match="no connection"),
-        RolloutLabelling(make_labeler(fail), make_buffer(), batch_size=3, asynchronous=True) as labelling,
-    ):
+    with RolloutLabelling(make_labeler(fail), make_buffer(), batch_size=3, asynchronous=True) as labelling:
         labelling.submit(0, infos(0), np.ones(3, dtype=bool))
         assert failed.wait(20)
         labelling._answers[0].exception(20)
-        labelling.submit(1, infos(1), np.array([True, False, False]))
-        pytest.fail("the failure went unnoticed")
+        with pytest.raises(TeacherError, match="no connection"):
+            labelling.submit(1, infos(1), np.array([True, False, False]))

@@ -1,5 +1,6 @@
 """TeacherActionWrapper: what it offers, and that it leaves everything else alone."""
 
+import copy
 from typing import Any
 
 import gymnasium as gym
@@ -127,6 +128,15 @@ def test_controller_excludes_what_only_a_teacher_needs(other: dict[str, Any]) ->
 def test_passes_sb3s_environment_checker_below_a_monitor(observation_space: spaces.Space | None) -> None:
     toy = SpacesEnv(spaces.Box(-1.0, 1.0, (2,), np.float32), observation_space)
     check_env(Monitor(TeacherActionWrapper(toy, observation={"one": lambda env: np.ones(1)})), warn=False)
+
+
+def test_copy_of_an_environment_is_independent() -> None:
+    env = TeacherActionWrapper(NamingEnv(), observation={"name": name_of}, instruction="go")
+    env.reset()
+    other = copy.deepcopy(env)
+    for _ in range(2):
+        other.step(np.zeros(3, np.float32))
+    assert env.step(np.zeros(3, np.float32))[-1]["teacher"]["observation"]["name"].tolist() == [0, 0, 1]
 
 
 def test_reset_passes_seed_and_options_on() -> None:

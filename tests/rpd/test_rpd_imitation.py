@@ -17,6 +17,7 @@ from sb3_rpd import RPD, TeacherActionWrapper
 from sb3_rpd.teachers.base import TeacherOutput
 from sb3_rpd.teachers.function import FunctionTeacher
 
+pytestmark = pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")
 BOX = ACTION_SPACES["box"]
 N_STEPS, N_ENVS, BATCH_SIZE, N_EPOCHS = 10, 2, 8, 2
 COEF, ENT_COEF, VF_COEF, CLIP_RANGE, MAX_GRAD_NORM, LEARNING_RATE = 1.7, 0.01, 0.5, 0.2, 0.5, 1e-3

@@ -16,6 +16,7 @@ from toy_envs import ACTION_SPACES, NamingTeacher, SpacesEnv, naming_env, script
 
 from sb3_rpd import RPD, TeacherActionWrapper
 
+pytestmark = pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")
 BOX = ACTION_SPACES["box"]
 N_STEPS, N_ENVS = 10, 3
 TIMEOUT = 20.0
