@@ -5,9 +5,14 @@ from collections.abc import Iterator
 
 import pytest
 import torch as th
+from hypothesis import settings
 
 # Tiny tensors: a second thread gains nothing and loses a lot on busy cores
 th.set_num_threads(1)
+
+# The same examples each time, however slow the machine is
+settings.register_profile("sb3_rpd", derandomize=True, deadline=None)
+settings.load_profile("sb3_rpd")
 
 
 @pytest.fixture

@@ -172,6 +172,7 @@ def scripted_teacher(action_space: spaces.Space) -> Callable[[RawObservation], n
         array = observations["state"] if isinstance(observations, dict) else observations
         share = np.abs(np.sin(3.0 * array.reshape(len(array), -1)[:, :1].astype(np.float64)))
         if isinstance(action_space, spaces.Box):
+            share = share.reshape(-1, *np.ones_like(action_space.shape))
             return action_space.low + share * (action_space.high - action_space.low)
         if isinstance(action_space, spaces.Discrete):
             return np.minimum(share[:, 0] * action_space.n, action_space.n - 1).astype(int)

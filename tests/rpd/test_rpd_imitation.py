@@ -27,6 +27,7 @@ SQUASHED: dict[str, Any] = {"use_sde": True, "policy_kwargs": {"net_arch": [8], 
 # name: (action space, observation space, policy, other arguments)
 CASES: dict[str, tuple[spaces.Space, spaces.Space | None, str, dict[str, Any]]] = {
     **{name: (space, None, "MlpPolicy", {}) for name, space in ACTION_SPACES.items()},
+    "matrix": (spaces.Box(np.float32([[-1, -2], [0, 1]]), np.float32([[1, 3], [1, 5]])), None, "MlpPolicy", {}),
     "box_nll": (BOX, None, "MlpPolicy", {"imitation_loss": "nll"}),
     "gsde": (BOX, None, "MlpPolicy", SDE),
     "gsde_nll": (BOX, None, "MlpPolicy", SDE | {"imitation_loss": "nll"}),
