@@ -184,7 +184,7 @@ def task(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def simulator(task: str) -> Iterator[gym.Env]:
-    env = make_maniskill2_env(task, max_episode_steps=100)
+    env = make_maniskill2_env(task, max_episode_steps=80)
     yield env
     env.close()
 
@@ -202,4 +202,4 @@ def test_success_of_100_episodes(task: str, simulator: gym.Env) -> None:
 @pytest.mark.maniskill2
 def test_success_from_wherever_random_actions_lead(task: str, simulator: gym.Env) -> None:
     env = TeacherActionWrapper(Shaken(simulator), observation={"privileged": privileged_state})
-    assert evaluate_teacher(ScriptedTeacher(task), env, 20, seed=1).successes >= 16
+    assert evaluate_teacher(ScriptedTeacher(task), env, 15, seed=1).successes >= 12
