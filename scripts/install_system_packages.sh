@@ -19,6 +19,7 @@ need_library() { # file name, package
 
 need_command make make
 need_command git git
+need_command zip zip # one of Stable-Baselines3's own tests calls it
 need_command python3 python3
 python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
 need_library libvulkan.so.1 libvulkan1
