@@ -68,6 +68,19 @@ def test_some_with_and_some_without_the_wrapper() -> None:
         teacher_inputs_after_reset(env, env.reset())
 
 
+def test_vec_env_without_infos_still_shows_the_students_observation() -> None:
+    """As PPO lets it; SB3's own environments always have them."""
+    env = dummy(wrapped=False)
+    env.reset()
+    del env.reset_infos
+    observations = np.array([[0, 0, 1], [1, 0, 1]], np.float32)
+    for inputs in (
+        teacher_inputs_after_reset(env, observations),
+        teacher_inputs_after_step(env, observations, np.array([True, False]), ()),
+    ):
+        assert [info["observation"].tolist() for info in inputs] == observations.tolist()
+
+
 RAW: dict[str, tuple[str, Any, tuple[int, ...]]] = {
     "plain": ("vector", lambda env: env, (2, 3)),
     "normalized": ("vector", VecNormalize, (2, 3)),
