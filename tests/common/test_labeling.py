@@ -267,15 +267,15 @@ def test_leaving_waits_for_the_question_under_way_and_drops_the_others() -> None
 
 
 def test_first_failure_comes_out_of_the_next_step_that_knows_of_it() -> None:
-    failed = threading.Event()
+    go_on = threading.Event()
 
     def fail(observations: np.ndarray) -> np.ndarray:
-        failed.set()
+        assert go_on.wait(20)
         raise OSError("no connection")
 
     with RolloutLabelling(make_labeler(fail), make_buffer(), batch_size=3, asynchronous=True) as labelling:
         labelling.submit(0, infos(0), np.ones(3, dtype=bool))
-        assert failed.wait(20)
+        go_on.set()
         labelling._answers[0].exception(20)
         with pytest.raises(TeacherError, match="no connection"):
             labelling.submit(1, infos(1), np.array([True, False, False]))

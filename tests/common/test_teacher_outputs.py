@@ -105,6 +105,14 @@ def test_rows_outside_of_a_discrete_space_are_masked(space: spaces.Space, bad: l
     assert output.complaint.startswith("4 of 5 answers have an action")
 
 
+def test_memory_of_the_teacher_is_not_written_to() -> None:
+    answer, logits = np.array([5.0, 1.0], np.float32), np.array([[0.0, 1.0], [np.nan, 1.0]], np.float32)
+    output = check_teacher_output(TeacherOutput(answer, logits=logits), spaces.Discrete(2), 2)
+    assert np.isnan(output.actions).all()
+    assert answer.tolist() == [5.0, 1.0]
+    assert np.isnan(logits[1, 0])
+
+
 # ---------------------------------------------------------------- distributions
 
 

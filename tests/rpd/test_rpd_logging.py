@@ -103,6 +103,24 @@ def test_loss_agreement_and_coefficient_of_one_minibatch() -> None:
     assert (first["train/labelled"], first["teacher/queries_per_state"], first["teacher/missing"]) == (1.0, 1.0, 0)
 
 
+def test_minibatches_without_labels_do_not_count() -> None:
+    """One label among 24 entries in minibatches of 3: the loss and the agreement are those of that one."""
+    teach = scripted_teacher(BOX)
+
+    def reticent(observations: np.ndarray) -> np.ndarray:
+        actions = teach(observations)
+        actions[1:] = np.nan
+        return actions
+
+    model = make_model(teacher=reticent, max_missing_labels=1.0, batch_size=3, learning_rate=0.0)
+    with pytest.warns(UserWarning, match="23 of 24 answers have NaN"):
+        page = pages_of(model, iterations=1)[1]
+    observation = model.rollout_buffer.observations[:1]
+    distance = model.policy.get_distribution(th.as_tensor(observation)).distribution.mean.detach().numpy() - teach(observation)
+    assert page["train/imitation_loss"] == pytest.approx(np.mean(distance**2), rel=1e-5)
+    assert page["train/agreement"] == pytest.approx(np.mean(np.abs(distance) <= [0.1, 0.25]))
+
+
 def test_coefficient_of_each_iteration() -> None:
     pages = pages_of(make_model(imitation_coef=LinearCoef(0.9, 0.0)))
     assert [page["train/imitation_coef"] for page in pages[1:]] == pytest.approx([0.9, 0.6, 0.3])
