@@ -30,6 +30,7 @@ def make_maniskill2_env(
     control_mode: str = "pd_ee_delta_pose",
     reward: str = "dense",
     max_episode_steps: int | None = None,
+    end_on_success: bool = True,
     render_mode: str | None = None,
     renderer: str = "auto",
     instruction: str | None = None,
@@ -39,8 +40,8 @@ def make_maniskill2_env(
     """
     Make one ManiSkill2 environment for Stable-Baselines3.
 
-    An episode ends when the task is solved (terminated) or its time is up (truncated); ``info["is_success"]`` feeds
-    Stable-Baselines3's success rate.
+    An episode ends when the task is solved (terminated) or its time is up (truncated). ``info["is_success"]`` feeds
+    Stable-Baselines3's success rate, which counts the last step of an episode.
 
     :param task: A task of ManiSkill2. "LiftCube-v0", "PickCube-v0", "StackCube-v0", "PegInsertionSide-v0" and
         "PlugCharger-v0" need no downloaded assets.
@@ -54,6 +55,8 @@ def make_maniskill2_env(
         units of 0.1 m) and a rotation vector (0.1 rad) in the frame of the hand, then the gripper (1 open, -1 closed).
     :param reward: "dense" (ManiSkill2's normalized dense reward, at most 1) or "sparse" (1 on success, otherwise 0).
     :param max_episode_steps: The time limit in steps; None for the task's own, 200 in the tabletop tasks.
+    :param end_on_success: False leaves the end to the time limit alone. With the dense reward an episode that ends on success
+        forgoes all reward that would have followed, so that a student may learn to hover just short of success.
     :param render_mode: "rgb_array" if ``render()`` is to work, or a teacher is to see, where ``obs`` is "state".
     :param renderer: "none", "software", "gpu" or "auto": no renderer where no image is asked for, otherwise a GPU where Vulkan
         lists one, otherwise Mesa's software renderer. Physics, rewards and states are the same with each.
@@ -89,7 +92,7 @@ def make_maniskill2_env(
         if chosen_renderer == "software":
             options.setdefault("shader_dir", "trivial")
     env: GymEnv = ManiSkill2Wrapper(
-        _make_bare_env(task, options, chosen_renderer), obs, view.name, instruction or INSTRUCTIONS.get(task)
+        _make_bare_env(task, options, chosen_renderer), obs, view.name, instruction or INSTRUCTIONS.get(task), end_on_success
     )
     return env if wrap is None else wrap(env)
 

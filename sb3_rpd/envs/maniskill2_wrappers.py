@@ -16,19 +16,23 @@ class ManiSkill2Wrapper(gym.Wrapper[Any, np.ndarray, Any, np.ndarray]):
     """
     Observations as a float32 vector, a uint8 image or a dict of both; ``info["is_success"]``; new episodes without a seed.
 
-    ManiSkill2's rewards, terminations and ``info`` pass through unchanged.
+    ManiSkill2's rewards and ``info`` pass through unchanged.
 
     :param env: A ManiSkill2 environment, in its observation mode "state" for ``obs="state"``, otherwise in mode "none".
     :param obs: "state", "rgb" or "rgb+state".
     :param camera: What the images of the observation show: "human" or the name of one of the task's cameras.
     :param instruction: What a language-conditioned teacher is told to do; None if the task has no instruction.
+    :param end_on_success: Whether a solved task ends the episode, as in ManiSkill2, or only the time limit does.
     """
 
-    def __init__(self, env: gym.Env[Any, Any], obs: str, camera: str, instruction: str | None) -> None:
+    def __init__(
+        self, env: gym.Env[Any, Any], obs: str, camera: str, instruction: str | None, end_on_success: bool = True
+    ) -> None:
         super().__init__(env)
         self.instruction = instruction
         self._obs = obs
         self._camera = camera
+        self._end_on_success = end_on_success
         self._bare: Any = env.unwrapped
         self._is_seeded = False
         self._human_frame: np.ndarray | None = None
@@ -61,7 +65,8 @@ class ManiSkill2Wrapper(gym.Wrapper[Any, np.ndarray, Any, np.ndarray]):
         self._human_frame = None
         observation, reward, terminated, truncated, info = self.env.step(action)
         info["is_success"] = bool(info["success"])
-        return self._observe(observation), float(reward), terminated, truncated, info
+        ends = terminated and (self._end_on_success or not info["is_success"])
+        return self._observe(observation), float(reward), ends, truncated, info
 
     def render(self) -> np.ndarray:
         """

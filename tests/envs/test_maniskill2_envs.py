@@ -83,6 +83,21 @@ def test_success_ends_the_episode_with_reward_one(reward: str, reward_mode: str)
     assert got[4]["is_success"] is True
 
 
+def test_success_need_not_end_the_episode() -> None:
+    ours = make_maniskill2_env("LiftCube-v0", end_on_success=False, max_episode_steps=4)
+    hold = np.zeros(7, np.float32)
+    ours.reset(seed=0)
+    ends, successes = [], []
+    for _ in range(4):
+        lift_the_cube(ours)
+        _, reward, terminated, truncated, info = ours.step(hold)
+        assert reward == 1.0
+        ends.append((terminated, truncated))
+        successes.append(info["is_success"])
+    assert successes == [True] * 4
+    assert ends == [(False, False)] * 3 + [(False, True)]
+
+
 def test_sparse_reward_is_zero_before_success() -> None:
     env = make_maniskill2_env("PickCube-v0", reward="sparse")
     env.reset(seed=0)
