@@ -95,7 +95,7 @@ def train(name: str, options: argparse.Namespace) -> None:
     """Train one student, evaluate it, and leave model, statistics, logs and result in its folder."""
     th.set_num_threads(1)
     folder = options.output / name.lower()
-    env = make_envs(options.task, N_ENVS, options.seed, wrap=show_teacher, end_on_success=options.end_on_success)
+    env = make_envs(options.task, N_ENVS, options.seed, wrap=show_teacher, end_on_success=not options.continue_after_success)
     env = VecNormalize(env, norm_reward=False)
     policy = dict(net_arch=[256, 256], log_std_init=options.log_std_init)
     if name == "RPD":
@@ -196,7 +196,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     # Small, for grasping: a standard deviation of exp(-2) = 0.14 moves the hand by 14 mm a step
     parser.add_argument("--log-std-init", type=float, default=-2.0, help="both students' initial exploration noise")
-    parser.add_argument("--end-on-success", action="store_true", help="end training episodes on success")
+    parser.add_argument("--continue-after-success", action="store_true", help="training episodes end by time alone")
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("runs/demo"))
     parser.add_argument("--quick", action="store_true", help="a run of seconds that shows only that everything works")
     options = parser.parse_args()
