@@ -1,0 +1,1 @@
+"""What the teachers behind a network share: checked messages, patient connections, mappings of observations."""

@@ -1,0 +1,47 @@
+"""
+A real vlagents server with the built-in policy "test" (or, with an argument, one that answers with what it saw), at a free
+port, which vlagents' own command line cannot choose.
+"""
+
+import sys
+
+import numpy as np
+import rpyc
+from vlagents import AGENTS
+from vlagents.policies.interface import Agent
+from vlagents.server import AgentService
+
+
+class Mirror(Agent):
+    """A chunk of two actions of what it saw, the second one higher by one; fails where the instruction says so."""
+
+    def __init__(self):
+        super().__init__(default_checkpoint_path="")
+
+    def act(self, obs):
+        super().act(obs)
+        robot, seen = self._require_single_arm(obs)
+        if obs.language_instruction == "raise":
+            raise RuntimeError("the policy broke")
+        image = seen.cameras["rgb_side"]
+        action = [
+            image.mean(),
+            *image.shape[:2],
+            *(seen.joints if seen.joints is not None else []),
+            len(obs.language_instruction or ""),
+        ]
+        gripper = 0.5 if seen.gripper is None else seen.gripper
+        return self._chunk_act(robot, np.array([action, np.add(action, 1)]), grippers=[gripper, gripper])
+
+
+name = sys.argv[1]
+service = AgentService(Mirror() if name == "mirror" else AGENTS[name](), name)
+server = rpyc.ThreadedServer(
+    service, hostname="127.0.0.1", port=0, protocol_config={"allow_pickle": True, "allow_public_attrs": True}
+)
+service._init_thread.join()
+# before the port is told to anybody; rpyc does it again in start()
+server.listener.listen()
+# vlagents itself prints to the standard output, so this line says what it is
+print(f"port {server.port}", flush=True)
+server.start()

@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+
+from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.teachers import GR00TTeacher
+
+rng = np.random.default_rng(0)
+OBSERVATIONS = {"frame": rng.integers(0, 255, (5, 6, 4, 3), dtype=np.uint8), "qpos": rng.normal(size=(5, 2))}
+KEYS = {"video_keys": {"ego_view": "frame"}, "state_keys": {"arm": "qpos"}}
+TEXTS = ["a", "bb", "ccc", "dddd", "eeeee"]
+
+
+@pytest.fixture
+def ask(start_server):
+    """Makes teachers that ask one look-alike of GR00T's server, and closes them."""
+    port = start_server("gr00t_lookalike.py", "token")
+    teachers = []
+
+    def make(**kwargs):
+        settings = {"patience": 0.0, "timeout": 10.0, "api_token": "token", **KEYS, **kwargs}
+        teachers.append(GR00TTeacher("127.0.0.1", port, **settings))
+        return teachers[-1]
+
+    yield make
+    for teacher in teachers:
+        teacher.close()
+
+
+def expected(position=0):
+    hand = np.stack([OBSERVATIONS["frame"].mean(axis=(1, 2, 3)), [1, 2, 3, 4, 5]], axis=1)
+    return hand + position, OBSERVATIONS["qpos"][:, :1].astype(np.float32) + position
+
+
+@pytest.mark.parametrize("max_batch", [64, 2])
+@pytest.mark.parametrize("action_index", [0, 1])
+def test_a_batch_is_asked_at_once(ask, max_batch, action_index):
+    output = ask(max_batch=max_batch, action_index=action_index).predict(OBSERVATIONS, TEXTS)
+    np.testing.assert_allclose(output.actions, np.hstack(expected(action_index)), rtol=1e-6)
+
+
+def test_the_parts_of_the_action_are_ordered(ask):
+    hand, gripper = expected()
+    output = ask(action_keys=["gripper", "hand"]).predict(OBSERVATIONS, TEXTS)
+    np.testing.assert_allclose(output.actions, np.hstack([gripper, hand]), rtol=1e-6)
+
+
+def test_without_a_mapping_the_environments_names_are_the_servers(ask):
+    offered = {"ego_view": OBSERVATIONS["frame"], "arm": OBSERVATIONS["qpos"], "depth": np.zeros((5, 6, 4))}
+    output = ask(video_keys=None, state_keys=None).predict(offered, TEXTS)
+    np.testing.assert_allclose(output.actions, np.hstack(expected()), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"api_token": None}, "Invalid API token"),
+        ({"action_keys": ["arm"]}, r"\['arm'\].*\['gripper', 'hand'\]"),
+        ({"action_index": 2}, "chunks of 2 actions"),
+        ({"video_keys": {"other_view": "frame"}}, "ego_view"),
+        ({"video_keys": {"ego_view": "camera"}}, r"'video.ego_view' from 'camera'.*\['frame', 'qpos'\]"),
+    ],
+    ids=str,
+)
+def test_failures_name_their_cause(ask, settings, message):
+    with pytest.raises(TeacherError, match=message):
+        ask(**settings).predict(OBSERVATIONS, TEXTS)
+
+
+def test_a_malformed_answer_has_no_label_and_the_next_one_has(ask):
+    teacher = ask(max_batch=1)
+    output = teacher.predict(OBSERVATIONS, [*TEXTS[:4], "garbage"])
+    np.testing.assert_allclose(output.actions[:4], np.hstack(expected())[:4], rtol=1e-6)
+    assert np.isnan(output.actions[4]).all()
+    np.testing.assert_allclose(teacher.predict(OBSERVATIONS, TEXTS).actions, np.hstack(expected()), rtol=1e-6)
+
+
+def test_an_instruction_is_needed(ask):
+    with pytest.raises(TeacherError, match="wants an instruction"):
+        ask().predict(OBSERVATIONS)
+
+
+def test_a_server_that_is_not_there_is_named(start_process):
+    process, port = start_process("gr00t_lookalike.py")
+    process.kill()
+    process.wait()
+    teacher = GR00TTeacher("127.0.0.1", int(port), **KEYS, patience=0.0, timeout=0.2)
+    with pytest.raises(TeacherError, match=rf"tcp://127\.0\.0\.1:{port} gave no answer \(no connection\)"):
+        teacher.predict(OBSERVATIONS, TEXTS)
+    teacher.close()
+
+
+def test_a_wrong_address_is_named():
+    teacher = GR00TTeacher("no host", **KEYS)
+    with pytest.raises(TeacherError, match="tcp://no host:5555"):
+        teacher.predict(OBSERVATIONS, TEXTS)
+    teacher.close()
