@@ -8,7 +8,7 @@ import numpy as np
 
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.teachers.base import TeacherOutput
-from sb3_rpd.teachers.remote.arrays import MalformedMessageError
+from sb3_rpd.teachers.remote.arrays import MalformedMessageError, shown
 from sb3_rpd.teachers.remote.imports import import_optional
 from sb3_rpd.teachers.remote.links import Batch, Limits, Link, LinkError
 from sb3_rpd.teachers.remote.messages import pack_gr00t, unpack_gr00t
@@ -153,7 +153,7 @@ class _GR00TLink(Link):
             logger.warning("%s: malformed frame of %d bytes, connection closed: %s", self._teacher.url, len(frame), error)
             raise LinkError(f"a malformed frame came in: {error}") from error
         if isinstance(answer, dict) and "error" in answer:
-            raise TeacherError(f"The GR00T server at {self._teacher.url} reports an error: {answer['error']}")
+            raise TeacherError(f"The GR00T server at {self._teacher.url} reports an error: {_text(answer['error'])}")
         return answer
 
     def _actions(self, answer: Any, n_rows: int) -> np.ndarray:
@@ -180,3 +180,7 @@ class _GR00TLink(Link):
                 )
             columns.append(part[:, teacher.action_index])
         return np.concatenate(columns, axis=1)
+
+
+def _text(error: Any) -> str:
+    return error if isinstance(error, str) else shown(error)

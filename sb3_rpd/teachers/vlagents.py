@@ -8,7 +8,7 @@ import numpy as np
 
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.teachers.base import TeacherOutput
-from sb3_rpd.teachers.remote.arrays import MalformedMessageError
+from sb3_rpd.teachers.remote.arrays import MalformedMessageError, shown
 from sb3_rpd.teachers.remote.imports import import_optional
 from sb3_rpd.teachers.remote.links import Batch, Link, LinkError
 from sb3_rpd.teachers.remote.messages import pack_json, unpack_json
@@ -174,10 +174,10 @@ class _VLAgentsLink(Link):
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise TeacherError(
                 f"The server at {self._teacher.url} answered without an action {self._teacher.action_index} of one robot: "
-                f"{error!r}."
+                f"{type(error).__name__}."
             ) from error
         if gripper is None:
             return action
         if not isinstance(gripper, (int, float)):
-            raise TeacherError(f"The server at {self._teacher.url} answered with the gripper {gripper!r}.")
+            raise TeacherError(f"The server at {self._teacher.url} answered with the gripper {shown(gripper)}.")
         return np.append(action, gripper)

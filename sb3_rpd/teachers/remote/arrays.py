@@ -29,6 +29,11 @@ class MalformedMessageError(ValueError):
     """A message from a network is not what it should be; its connection is not worth keeping."""
 
 
+def shown(value: Any) -> str:
+    """:return: A value of a message for another message to quote: short, and without what is nested in it."""
+    return repr(value[:40]) if isinstance(value, (str, bytes)) else f"a {type(value).__name__}"
+
+
 def checked_array(data: Any, dtype: Any, shape: Any) -> np.ndarray:
     """
     Make an array of what a message says about it, if all of it is right.
@@ -42,7 +47,7 @@ def checked_array(data: Any, dtype: Any, shape: Any) -> np.ndarray:
     if not isinstance(data, bytes):
         raise MalformedMessageError(f"an array's data are of type {type(data).__name__}, not bytes")
     if not isinstance(dtype, str) or dtype not in ALLOWED_DTYPES:
-        raise MalformedMessageError(f"an array has the dtype {str(dtype)[:40]!r}, which is not allowed in a message")
+        raise MalformedMessageError(f"an array has the dtype {shown(dtype)}, which is not allowed in a message")
     if not isinstance(shape, Sequence) or isinstance(shape, (str, bytes)) or len(shape) > _MAX_DIMENSIONS:
         raise MalformedMessageError("an array's shape is not a list of at most 16 numbers")
     if not all(type(side) is int and 0 <= side < _MAX_SIDE for side in shape):
@@ -114,7 +119,7 @@ def from_npy(content: Any) -> np.ndarray:
     except MalformedMessageError:
         raise
     except (ValueError, TypeError, LookupError, SyntaxError, RecursionError, MemoryError, struct.error) as error:
-        raise MalformedMessageError(f"an .npy file has no header: {error!r}") from error
+        raise MalformedMessageError(f"an .npy file has no header ({type(error).__name__})") from error
     data = content[start + length :]
     if is_fortran is not True:
         return checked_array(data, dtype, shape)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from sb3_rpd.teachers.remote.arrays import MalformedMessageError
+from sb3_rpd.teachers.remote.arrays import MalformedMessageError, shown
 
 #: In the server's metadata: what it offers, as {"version", "max_batch", "max_frame_bytes", "gives_distribution"}.
 OFFER = "sb3_rpd"
@@ -67,7 +67,7 @@ def read_space(description: Any) -> spaces.Space:
             return spaces.MultiBinary(_sides(description))
     except (AssertionError, ValueError, TypeError, OverflowError) as error:
         raise MalformedMessageError(f"an action space cannot be: {error}") from error
-    raise MalformedMessageError(f"there is no action space of the kind {str(kind)[:40]!r}")
+    raise MalformedMessageError(f"there is no action space of the kind {shown(kind)}")
 
 
 def _array(description: dict[str, Any], name: str) -> np.ndarray:

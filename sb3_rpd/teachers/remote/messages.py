@@ -13,6 +13,7 @@ from sb3_rpd.teachers.remote.arrays import (
     from_json,
     from_npy,
     plain_array,
+    shown,
     to_json,
     to_npy,
 )
@@ -88,7 +89,8 @@ def _unpack(frame: bytes, object_hook: Any) -> Any:
     except MalformedMessageError:
         raise
     except _UNREADABLE as error:
-        raise MalformedMessageError(f"a message is not msgpack: {error!r}") from error
+        # not as text: msgpack's errors carry what they have read so far, which may be nested too deeply for Python to print
+        raise MalformedMessageError(f"a message is not msgpack ({type(error).__name__})") from None
 
 
 def _refuse_extension(code: int, data: bytes) -> Any:
@@ -100,7 +102,7 @@ def _named_parts(message: Any) -> dict[str, Any]:
         raise MalformedMessageError(f"a message is of type {type(message).__name__}, not a dict")
     for name in message:
         if not isinstance(name, str):
-            raise MalformedMessageError(f"a part of a message has the name {str(name)[:40]!r}, which is not a string")
+            raise MalformedMessageError(f"a part of a message has the name {shown(name)}, which is not a string")
     return message
 
 

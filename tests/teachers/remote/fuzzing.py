@@ -120,7 +120,7 @@ def splice(frame: bytearray, frames: list[bytes], rng: random.Random) -> bytes:
 
 
 def nest(frame: bytearray, frames: list[bytes], rng: random.Random) -> bytes:
-    return rng.choice((b"\x91", b"\x81\xa1a", b"[", b'{"a":')) * rng.choice((1, 500, 5000)) + bytes(frame)
+    return rng.choice((b"\x91", b"\x81\xa1a", b"[", b'{"a":')) * rng.choice((1, 300, 900, 5000)) + bytes(frame)
 
 
 def change_value(frame: bytearray, frames: list[bytes], rng: random.Random) -> bytes:

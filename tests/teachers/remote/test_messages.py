@@ -45,6 +45,9 @@ def test_openpi_frames_are_as_openpi_writes_them():
         msgpack.packb({"a": {b"__ndarray__": True}}),
         msgpack.packb({"a": {b"__npgeneric__": True, b"data": 1, b"dtype": "O"}}),
         b"\x91" * 100_000,
+        # nested too deeply for Python to print, with something behind it, or where something else belongs
+        b"\x91" * 900 + b"\xc0\xc0",
+        b"\x81\xa1a\x83\xc4\x0b__ndarray__\xc3\xc4\x04data\xc4\x00\xc4\x05dtype" + b"\x91" * 900 + b"\xc0",
         msgpack.packb({"a": 1}) + b"\x00",
     ],
     ids=lambda frame: repr(frame[:12]),
