@@ -13,6 +13,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 ARGUMENTS = {
     "quickstart.py": [],
     "teacher_view.py": ["--timesteps", "2048"],
+    "remote_teacher.py": ["--timesteps", "2048"],
     "maniskill2_demo.py": ["--quick"],
 }
 
@@ -41,6 +42,11 @@ def test_quickstart_beats_ppo_by_far(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_teacher_view(tmp_path: Path) -> None:
     assert "student: mean return" in run("teacher_view.py", tmp_path)
+
+
+@pytest.mark.slow
+def test_remote_teacher_gives_the_labels_of_the_teacher_itself(tmp_path: Path) -> None:
+    assert "2048 labels of the last rollout, 2048 of them equal" in run("remote_teacher.py", tmp_path)
 
 
 @pytest.mark.slow

@@ -4,12 +4,14 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 from gymnasium import spaces
 
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.teachers.base import TeacherOutput
+from sb3_rpd.teachers.remote.addresses import is_loopback
 from sb3_rpd.teachers.remote.arrays import MalformedMessageError
 from sb3_rpd.teachers.remote.extension import (
     ACTION_SPACE,
@@ -112,6 +114,8 @@ class _OpenPILink(Link):
                 self._teacher.url,
                 additional_headers={"Authorization": f"Api-Key {api_key}"} if api_key else None,
                 compression=None,
+                # a proxy cannot reach this machine's own loopback addresses
+                proxy=None if is_loopback(urlsplit(self._teacher.url).hostname or "") else True,
                 max_size=DEFAULT_FRAME_LIMIT,
                 open_timeout=self._teacher.timeout,
                 # a model that thinks does not answer pings; how long it may take is said by `timeout`

@@ -2,7 +2,6 @@
 
 import hmac
 import http
-import ipaddress
 import logging
 import threading
 import time
@@ -16,6 +15,7 @@ from gymnasium import spaces
 
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.teachers.base import Teacher, TeacherOutput
+from sb3_rpd.teachers.remote.addresses import is_loopback
 from sb3_rpd.teachers.remote.arrays import MalformedMessageError
 from sb3_rpd.teachers.remote.extension import (
     ACTION_SPACE,
@@ -35,16 +35,6 @@ logger = logging.getLogger(__name__)
 # Websocket close codes (RFC 6455, 7.4.1)
 _INVALID_DATA = 1007
 _INTERNAL_ERROR = 1011
-
-
-def is_loopback(host: str) -> bool:
-    """:return: Whether only this machine reaches an address: "localhost" or a loopback IP address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class TeacherServer:

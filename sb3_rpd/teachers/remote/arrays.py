@@ -95,7 +95,7 @@ def plain_array(array: np.ndarray) -> np.ndarray:
 def to_npy(array: np.ndarray) -> bytes:
     """:return: The array as the content of an .npy file, GR00T's form."""
     buffer = io.BytesIO()
-    np.lib.format.write_array(buffer, plain_array(array), allow_pickle=False)
+    np.save(buffer, plain_array(array), allow_pickle=False)
     return buffer.getvalue()
 
 

@@ -27,6 +27,9 @@ FRAME_OVERHEAD = 65536
 DEFAULT_FRAME_LIMIT = 64 * 2**20
 
 
+_MAX_BITS = 2**16
+
+
 def describe_space(space: spaces.Space) -> dict[str, Any]:
     """
     :param space: An action space.
@@ -86,7 +89,8 @@ def _number(description: dict[str, Any], name: str) -> int:
 
 def _sides(description: dict[str, Any]) -> int | list[int]:
     n = description.get("n")
-    sides = n if isinstance(n, list) else [n]
-    if len(sides) > 8 or not all(type(side) is int and 0 < side < 2**16 for side in sides):
-        raise MalformedMessageError("the n of a MultiBinary space is neither a length nor a list of some")
-    return sides[0] if type(n) is int else sides
+    if type(n) is int and 0 < n < _MAX_BITS:
+        return n
+    if isinstance(n, list) and len(n) <= 8 and all(type(side) is int and 0 < side < _MAX_BITS for side in n):
+        return n
+    raise MalformedMessageError("the n of a MultiBinary space is neither a length nor a list of some")
