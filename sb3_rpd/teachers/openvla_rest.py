@@ -3,6 +3,7 @@
 import http.client
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -74,20 +75,16 @@ class OpenVLAServerTeacher(RemoteTeacher):
 
 
 class _OpenVLALink(Link):
-    """An HTTP connection that is kept open between requests."""
+    """HTTP requests, each over a connection of its own: the server closes what is idle for longer than a pause of training."""
 
     def __init__(self, teacher: OpenVLAServerTeacher) -> None:
         self._teacher = teacher
-        parts = urlsplit(teacher.url)
-        assert parts.hostname is not None
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        self._http = kind(parts.hostname, parts.port, timeout=teacher.timeout)
 
     def open(self) -> None:
-        try:
-            self._http.connect()
-        except OSError as error:
-            raise LinkError(f"no connection: {error}") from error
+        pass
+
+    def close(self) -> None:
+        pass
 
     def ask(self, batch: Batch) -> TeacherOutput:
         if batch.instructions is None:
@@ -101,16 +98,17 @@ class _OpenVLALink(Link):
             request["unnorm_key"] = self._teacher.unnorm_key
         return TeacherOutput(self._action(self._post(pack_json(request).encode()))[np.newaxis])
 
-    def close(self) -> None:
-        self._http.close()
-
     def _post(self, body: bytes) -> Any:
+        parts = urlsplit(self._teacher.url)
+        assert parts.hostname is not None
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         try:
-            self._http.request("POST", _PATH, body, {"Content-Type": "application/json"})
-            response = self._http.getresponse()
-            text = response.read(_ANSWER_LIMIT + 1)
+            with closing(kind(parts.hostname, parts.port, timeout=self._teacher.timeout)) as connection:
+                connection.request("POST", _PATH, body, {"Content-Type": "application/json", "Connection": "close"})
+                response = connection.getresponse()
+                text = response.read(_ANSWER_LIMIT + 1)
         except (OSError, http.client.HTTPException) as error:
-            raise LinkError(f"the connection broke: {error!r}") from error
+            raise LinkError(f"the request failed: {error!r}") from error
         if response.status >= 500:
             raise LinkError(f"the server answered with the status {response.status}")
         if response.status != http.HTTPStatus.OK:

@@ -3,6 +3,7 @@ A policy server as Isaac GR00T's is, written from the wire format and sharing no
 
 It checks the observation as GR00T does and answers with a chunk of two actions: "hand" has the mean of the image and the
 length of the instruction, "gripper" the first number of the state; the second action is one higher in everything.
+The instructions "garbage" and "hang" make it fail in its several ways.
 """
 
 import io
@@ -39,22 +40,30 @@ def get_action(observation, options):
     return [{"hand": hand[:, np.newaxis] + chunk, "gripper": state[:, :1, :1] + chunk}, {"batch": len(image)}]
 
 
+def answer(request, api_token):
+    if api_token and request.get("api_token") != api_token:
+        return {"error": "Unauthorized: Invalid API token"}
+    try:
+        return get_action(**request["data"])
+    except Exception as error:
+        return {"error": repr(error)}
+
+
 def main(api_token):
-    socket = zmq.Context().socket(zmq.REP)
+    # speaks to clients as a REP socket does, and may leave a question without an answer
+    socket = zmq.Context().socket(zmq.ROUTER)
     print(socket.bind_to_random_port("tcp://127.0.0.1"), flush=True)
     while True:
-        try:
-            request = msgpack.unpackb(socket.recv(), object_hook=decode)
-            if api_token and request.get("api_token") != api_token:
-                answer = {"error": "Unauthorized: Invalid API token"}
-            elif request["data"]["observation"]["language"]["annotation.human.task_description"] == [["garbage"]]:
-                socket.send(msgpack.packb([{"hand": {"__ndarray_class__": True, "as_npy": b"no array"}}, {}]))
-                continue
-            else:
-                answer = get_action(**request["data"])
-        except Exception as error:
-            answer = {"error": repr(error)}
-        socket.send(msgpack.packb(answer, default=encode))
+        client, _, frame = socket.recv_multipart()
+        request = msgpack.unpackb(frame, object_hook=decode)
+        instructions = request["data"]["observation"]["language"]["annotation.human.task_description"]
+        if instructions == [["hang"]]:
+            continue
+        if instructions == [["garbage"]]:
+            frame = msgpack.packb([{"hand": {"__ndarray_class__": True, "as_npy": b"no array"}}, {}])
+        else:
+            frame = msgpack.packb(answer(request, api_token), default=encode)
+        socket.send_multipart([client, b"", frame])
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 A REST server as OpenVLA's is, written from the wire format and sharing no code with this package.
 
 Its policy answers [mean of the image, length of the instruction, length of the unnorm_key]; for the instruction "chunk" it
-gives three of them, the way of OpenVLA-OFT; "raise", "garbage" and "status" make it fail in its several ways.
+gives three of them, the way of OpenVLA-OFT; "raise", "garbage", "status" and "hang" make it fail in its several ways.
 """
 
 import base64
@@ -28,6 +28,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])), object_hook=decode)
         instruction = request.get("instruction")
+        if instruction == "hang":
+            return self.rfile.read()
         if instruction == "status":
             return self.reply(422, b'{"detail": "unprocessable"}')
         if self.path != "/act" or instruction == "raise":

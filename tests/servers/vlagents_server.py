@@ -4,6 +4,7 @@ port, which vlagents' own command line cannot choose.
 """
 
 import sys
+import threading
 
 import numpy as np
 import rpyc
@@ -23,6 +24,8 @@ class Mirror(Agent):
         robot, seen = self._require_single_arm(obs)
         if obs.language_instruction == "raise":
             raise RuntimeError("the policy broke")
+        if obs.language_instruction == "hang":
+            threading.Event().wait()
         image = seen.cameras["rgb_side"]
         action = [
             image.mean(),

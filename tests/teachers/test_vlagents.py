@@ -71,6 +71,13 @@ def test_an_error_of_the_policy_masks_its_label(ask):
     assert np.isnan(teacher.predict(FRAMES, ["a", "raise", "b"]).actions).all(axis=1).tolist() == [False, True, False]
 
 
+def test_a_missing_answer_masks_its_label(ask):
+    teacher = ask("mirror", timeout=0.5)
+    with pytest.raises(TeacherError, match="gave no answer"):
+        teacher.predict(FRAMES, ["hang"] * 3)
+    assert np.isnan(teacher.predict(FRAMES, ["a", "b", "hang"]).actions).all(axis=1).tolist() == [False, False, True]
+
+
 def test_an_action_index_beyond_the_chunk_is_an_error(ask):
     with pytest.raises(TeacherError, match="without an action 1 of one robot"):
         ask("test", action_index=1).predict(FRAMES, TEXTS)
