@@ -31,6 +31,9 @@ from sb3_rpd.teachers.remote.teacher import RemoteTeacher
 
 logger = logging.getLogger(__name__)
 
+# How much of the server's own account of an error is worth quoting: the end of a traceback
+_QUOTED = 4000
+
 
 class OpenPITeacher(RemoteTeacher):
     """
@@ -200,7 +203,7 @@ class _OpenPILink(Link):
         except (exceptions.ConnectionClosed, OSError) as error:
             raise LinkError(f"the connection broke: {error}") from error
         if isinstance(frame, str):
-            raise TeacherError(f"The server at {self._teacher.url} reports an error:\n{frame.strip()}")
+            raise TeacherError(f"The server at {self._teacher.url} reports an error:\n{frame.strip()[-_QUOTED:]}")
         try:
             return unpack_openpi(frame)
         except MalformedMessageError as error:
