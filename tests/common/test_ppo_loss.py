@@ -10,7 +10,7 @@ import torch as th
 from sb3_rpd.common.ppo_loss import PolicyEvaluation, PPOLossSettings, ppo_loss
 
 OLD_LOG_PROB = np.array([-1.0, -1.0, -1.0, -1.0])
-RATIO = np.array([1.5, 0.5, 1.1, 0.9])
+RATIO = np.array([1.5, 0.5, 1.1, 0.95])
 ADVANTAGES = np.array([2.0, -1.0, -3.0, 4.0])
 OLD_VALUES = np.array([0.0, 1.0, 2.0, 3.0])
 VALUES = np.array([0.5, 0.9, 2.05, 1.0])
@@ -43,11 +43,11 @@ def make(n: int = 4, entropy: bool = True) -> tuple[Any, PolicyEvaluation]:
 
 def test_parts_worked_out_by_hand() -> None:
     losses = ppo_loss(*make(), PPOLossSettings(**SETTINGS))
-    # min(A r, A clip(r)): 2*1.2, -1*0.8, -3*1.1, 4*0.9
-    assert losses.policy.item() == pytest.approx(-(2.4 - 0.8 - 3.3 + 3.6) / 4)
+    # min(A r, A clip(r)): 2*1.2, -1*0.8, -3*1.1, 4*0.95
+    assert losses.policy.item() == pytest.approx(-(2.4 - 0.8 - 3.3 + 3.8) / 4)
     assert losses.value.item() == pytest.approx((0.25 + 0.01 + 1.1025 + 0.0) / 4)
     assert losses.entropy.item() == pytest.approx(-0.25)
-    assert losses.total.item() == pytest.approx(-0.475 + 0.01 * -0.25 + 0.5 * 0.340625)
+    assert losses.total.item() == pytest.approx(-0.525 + 0.01 * -0.25 + 0.5 * 0.340625)
     assert losses.clip_fraction.item() == 0.5
     assert losses.approx_kl.item() == pytest.approx(np.mean(RATIO - 1 - np.log(RATIO)))
     np.testing.assert_allclose(losses.ratio.detach(), RATIO)
@@ -57,7 +57,7 @@ def test_gradient_flows_where_the_ratio_is_not_clipped() -> None:
     batch, evaluation = make()
     losses = ppo_loss(batch, evaluation, PPOLossSettings(**SETTINGS | {"ent_coef": 0.0}))
     losses.total.backward()
-    np.testing.assert_allclose(evaluation.log_prob.grad, -np.array([0.0, 0.0, -3 * 1.1, 4 * 0.9]) / 4, atol=1e-12)
+    np.testing.assert_allclose(evaluation.log_prob.grad, -np.array([0.0, 0.0, -3 * 1.1, 4 * 0.95]) / 4, atol=1e-12)
     np.testing.assert_allclose(evaluation.values.grad[:, 0], 0.5 * 2 * (VALUES - RETURNS) / 4, atol=1e-12)
     assert not losses.approx_kl.requires_grad
     assert not losses.clip_fraction.requires_grad
