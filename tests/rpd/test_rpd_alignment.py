@@ -229,6 +229,7 @@ def test_after_a_callback_stopped_the_rollout(wrap: Callable[[VecEnv], VecEnv], 
     np.testing.assert_array_equal(labels[1:], np.stack(model.ledger.acted_on)[1:])
 
 
+@pytest.mark.filterwarnings("ignore:Evaluation environment is not wrapped")
 def test_with_evaluations_which_do_not_ask_the_teacher() -> None:
     teacher = NamingTeacher()
     env, eval_env = VecNormalize(dummy()), VecNormalize(dummy(n_envs=1), training=False)
