@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sb3_rpd.teachers.maniskill2 import SCRIPTED_TASKS, ScriptedTeacher
     from sb3_rpd.teachers.openpi import OpenPITeacher
     from sb3_rpd.teachers.openvla_rest import OpenVLAServerTeacher
+    from sb3_rpd.teachers.process import ProcessTeacher
     from sb3_rpd.teachers.remote.teacher import signed_gripper
     from sb3_rpd.teachers.server import TeacherServer
     from sb3_rpd.teachers.vlagents import VLAgentsTeacher
@@ -24,6 +25,7 @@ _LATER = {
     "GR00TTeacher": "gr00t",
     "OpenPITeacher": "openpi",
     "OpenVLAServerTeacher": "openvla_rest",
+    "ProcessTeacher": "process",
     "SCRIPTED_TASKS": "maniskill2",
     "ScriptedTeacher": "maniskill2",
     "TeacherEvaluation": "evaluation",
@@ -40,6 +42,7 @@ __all__ = [
     "GR00TTeacher",
     "OpenPITeacher",
     "OpenVLAServerTeacher",
+    "ProcessTeacher",
     "SB3Teacher",
     "ScriptedTeacher",
     "Teacher",
