@@ -41,6 +41,7 @@ class PlayTeacher(Teacher):
         return TeacherOutput(x, std=np.full_like(x, 0.5)) if isinstance(self.action_space, spaces.Box) else x
 
     def echo_slowly(self, observations: RawObservation, instructions: Sequence[str] | None, seconds: str) -> Any:
+        print("asked", flush=True)
         time.sleep(float(seconds))
         return self.echo(observations, instructions)
 

@@ -77,6 +77,9 @@ class TeacherProcess:
         try:
             _start_without_sigint(self._process)
         except BaseException:
+            # A Ctrl-C, say, which waited until the process was there
+            if self._process.pid is not None:
+                self.kill()
             self._let_go()
             raise
         finally:
