@@ -363,10 +363,20 @@ def test_ctrl_c_in_a_query_leaves_the_teacher_alive(start_parent: Callable[..., 
     assert parent.returncode == 0
 
 
+def is_importing(session: int) -> bool:
+    """Whether a spawned process of a session has got as far as numpy."""
+    for pid in processes_of_session(session):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            is_spawned = "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()
+            if is_spawned and "numpy" in Path(f"/proc/{pid}/maps").read_text():
+                return True
+    return False
+
+
 def test_ctrl_c_while_loading(start_parent: Callable[..., Any]) -> None:
     parent = start_parent("sleeper")
-    # The program, the resource tracker, and the process, which is still importing
-    wait_until(lambda: len(processes_of_session(parent.pid)) >= 3, "the teacher's process")
+    # Late enough for Python to have a handler of SIGINT, early enough for the teacher's process not to ignore it by itself
+    wait_until(lambda: is_importing(parent.pid), "the teacher's process")
     os.killpg(parent.pid, signal.SIGINT)
     _, errors = parent.communicate(timeout=PATIENCE)
 
