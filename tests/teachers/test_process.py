@@ -363,20 +363,30 @@ def test_ctrl_c_in_a_query_leaves_the_teacher_alive(start_parent: Callable[..., 
     assert parent.returncode == 0
 
 
-def is_importing(session: int) -> bool:
-    """Whether a spawned process of a session has got as far as numpy."""
+def importing_process(session: int) -> list[int]:
+    """The spawned processes of a session that have got as far as numpy."""
+    found = []
     for pid in processes_of_session(session):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             is_spawned = "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()
             if is_spawned and "numpy" in Path(f"/proc/{pid}/maps").read_text():
-                return True
-    return False
+                found.append(pid)
+    return found
+
+
+def ignores_sigint(pid: int) -> bool:
+    assert not is_gone(pid)
+    (mask,) = re.findall(r"^SigIgn:\s*(\w+)$", Path(f"/proc/{pid}/status").read_text(), flags=re.MULTILINE)
+    return bool(int(mask, 16) & 1 << signal.SIGINT - 1)
 
 
 def test_ctrl_c_while_loading(start_parent: Callable[..., Any]) -> None:
     parent = start_parent("sleeper")
     # Late enough for Python to have a handler of SIGINT, early enough for the teacher's process not to ignore it by itself
-    wait_until(lambda: is_importing(parent.pid), "the teacher's process")
+    wait_until(lambda: importing_process(parent.pid), "the teacher's process")
+    (teacher,) = importing_process(parent.pid)
+    os.kill(teacher, signal.SIGINT)
+    wait_until(lambda: ignores_sigint(teacher), "the teacher's process loads its teacher")
     os.killpg(parent.pid, signal.SIGINT)
     _, errors = parent.communicate(timeout=PATIENCE)
 
