@@ -81,7 +81,7 @@ class ProcessTeacher(Teacher):
         Finalize(self, _stop, args=(self._replicas,), exitpriority=10)
 
     def __repr__(self) -> str:
-        factory = self.factory.func if isinstance(self.factory, partial) else self.factory
+        factory: Any = self.factory.func if isinstance(self.factory, partial) else self.factory
         is_named = hasattr(factory, "__qualname__")
         return f"ProcessTeacher({f'{factory.__module__}:{factory.__qualname__}' if is_named else factory})"
 
