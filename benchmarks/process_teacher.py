@@ -105,7 +105,7 @@ def seconds_of_an_iteration(model: PPO, teacher: Teacher | None) -> float:
 
 def measure(rounds: int) -> dict[str, Any]:
     env = make_vec_env("CartPole-v1", n_envs=4, seed=0)
-    model = PPO("MlpPolicy", env, n_steps=64, batch_size=64, n_epochs=4, device="cpu", seed=0)
+    model = PPO("MlpPolicy", env, n_steps=256, batch_size=64, n_epochs=4, device="cpu", seed=0)
     teachers: dict[str, Teacher | None] = {"none": None}
     for name, work in WORK.items():
         teachers[f"{name}, thread"] = BusyTeacher(work)
