@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sb3_rpd.teachers.remote.teacher import signed_gripper
     from sb3_rpd.teachers.server import TeacherServer
     from sb3_rpd.teachers.vlagents import VLAgentsTeacher
+    from sb3_rpd.teachers.openvla import OpenVLATeacher
 
 # imported on first use: they need rooms of the package that themselves need this one, or a network
 _LATER = {
@@ -25,6 +26,7 @@ _LATER = {
     "OpenPITeacher": "openpi",
     "OpenVLAServerTeacher": "openvla_rest",
     "SCRIPTED_TASKS": "maniskill2",
+    "OpenVLATeacher": "openvla",
     "ScriptedTeacher": "maniskill2",
     "TeacherEvaluation": "evaluation",
     "TeacherServer": "server",
@@ -40,6 +42,7 @@ __all__ = [
     "GR00TTeacher",
     "OpenPITeacher",
     "OpenVLAServerTeacher",
+    "OpenVLATeacher",
     "SB3Teacher",
     "ScriptedTeacher",
     "Teacher",
