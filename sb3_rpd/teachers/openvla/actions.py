@@ -25,7 +25,8 @@ def bin_values(bins: int) -> np.ndarray:
     """
     edges = np.linspace(-1.0, 1.0, bins)
     centres = (edges[:-1] + edges[1:]) / 2
-    return centres[np.clip(np.arange(bins)[::-1], 0, bins - 2)]
+    values: np.ndarray = centres[np.clip(np.arange(bins)[::-1], 0, bins - 2)]
+    return values
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ class OpenVLAModel(nn.Module):
         :return: Logits over the words that stand for actions, float32, of shape (n, action_dim, action_bins). Other words
             of the vocabulary do not compete.
         """
-        embeddings, mask = self._assemble(images, prompts)
+        embeddings, mask = self.assemble(images, prompts)
         padded = not bool(mask.all())
         first = self.config.first_action_token
         head = self.language_model.lm_head.weight[first : first + self.config.action_bins]
@@ -81,18 +81,26 @@ class OpenVLAModel(nn.Module):
             if len(logits) == action_dim:
                 return th.stack(logits, dim=1)
             words = logits[-1].argmax(dim=1, keepdim=True) + first
-            embeddings = self._embed(words)
+            embeddings = self.embed_words(words)
             mask = F.pad(mask, (0, 1), value=1)
             positions = positions[:, -1:] + 1
 
-    def _embed(self, words: th.Tensor) -> th.Tensor:
+    def embed_words(self, words: th.Tensor) -> th.Tensor:
+        """
+        Look words up.
+
+        :param words: Token ids, of any shape.
+        :return: Their embeddings, of shape (\\*words.shape, hidden_size).
+        """
         embedded: th.Tensor = self.language_model.get_input_embeddings()(words)
         return embedded
 
-    def _assemble(self, images: th.Tensor, prompts: Sequence[Sequence[int]]) -> tuple[th.Tensor, th.Tensor]:
+    def assemble(self, images: th.Tensor, prompts: Sequence[Sequence[int]]) -> tuple[th.Tensor, th.Tensor]:
         """
         Put the patches between the first word of each prompt and the rest of it, then pad on the left.
 
+        :param images: See ``action_logits``.
+        :param prompts: See ``action_logits``.
         :return: Embeddings of shape (n, length, hidden_size) and the mask of what is no padding, of shape (n, length).
         """
         patches = self.projector(self.vision_backbone(images))
@@ -100,7 +108,7 @@ class OpenVLAModel(nn.Module):
         embeddings = patches.new_zeros(len(prompts), max(lengths), patches.shape[2])
         mask = th.zeros(embeddings.shape[:2], dtype=th.long, device=images.device)
         for row, (prompt, length) in enumerate(zip(prompts, lengths, strict=True)):
-            words = self._embed(th.tensor(prompt, device=images.device))
+            words = self.embed_words(th.tensor(prompt, device=images.device))
             embeddings[row, -length:] = th.cat([words[:1], patches[row], words[1:]])
             mask[row, -length:] = 1
         return embeddings, mask

@@ -1,12 +1,14 @@
-"""Resizing of image batches: Pillow's bicubic filter to the last bit, and the centre crop of OpenVLA's evaluations."""
+"""Resizing of image batches: Pillow's bicubic filter, on a GPU too, and the centre crop of OpenVLA's evaluations."""
 
 from functools import lru_cache
 
 import numpy as np
 import torch as th
 
-# Pillow resizes 8-bit images in integers: weights are multiples of 2^-22
-_FRACTION_BITS = 22
+from sb3_rpd.teachers.openvla.dependencies import import_extra
+
+# Pillow resizes 8-bit images in integers: its weights are multiples of 2^-22
+_UNIT = 2**22
 
 
 def _cubic(distance: np.ndarray) -> np.ndarray:
@@ -18,51 +20,58 @@ def _cubic(distance: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=16)
-def _taps(size: int, new_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """
-    Which pixels make up each pixel of the resized axis, and how much of each.
-
-    :return: Indices and integer weights, both of shape (new_size, number of taps); unused taps weigh nothing.
-    """
+def _filter(size: int, new_size: int) -> np.ndarray:
+    """How much of each pixel of an axis (column) goes into each pixel of the resized axis (row), in units of 2^-22."""
     scale = size / new_size
     # shrinking widens the filter, so that no pixel is skipped
     stretch = max(scale, 1.0)
-    centre = (np.arange(new_size) + 0.5) * scale
-    first = np.maximum((centre - 2 * stretch + 0.5).astype(int), 0)
-    last = np.minimum((centre + 2 * stretch + 0.5).astype(int), size)
-    indices = first[:, None] + np.arange((last - first).max())
-    weights = np.where(indices < last[:, None], _cubic((indices - centre[:, None] + 0.5) / stretch), 0.0)
+    centre = (np.arange(new_size)[:, None] + 0.5) * scale
+    pixel = np.arange(size)
+    inside = (pixel >= (centre - 2 * stretch + 0.5).astype(int)) & (pixel < (centre + 2 * stretch + 0.5).astype(int))
+    weights = np.where(inside, _cubic((pixel + 0.5 - centre) / stretch), 0.0)
     weights /= weights.sum(axis=1, keepdims=True)
-    rounded = np.trunc(weights * 2**_FRACTION_BITS + np.where(weights < 0, -0.5, 0.5)).astype(np.int32)
-    return np.minimum(indices, size - 1), rounded
+    rounded: np.ndarray = np.trunc(weights * _UNIT + np.where(weights < 0, -0.5, 0.5))
+    return rounded
 
 
-def _resize_axis(images: th.Tensor, axis: int, new_size: int) -> th.Tensor:
-    if images.shape[axis] == new_size:
-        return images
-    indices, weights = (th.as_tensor(array, device=images.device) for array in _taps(images.shape[axis], new_size))
-    shape = [1] * images.ndim
-    shape[axis] = new_size
-    wide = images.int()
-    # one half, so that the shift rounds to the nearest
-    total = th.full((), 1 << (_FRACTION_BITS - 1), dtype=th.int32, device=images.device)
-    for tap in range(indices.shape[1]):
-        total = total + wide.index_select(axis, indices[:, tap]) * weights[:, tap].view(shape)
-    return (total >> _FRACTION_BITS).clamp(0, 255).byte()
+def _to_8_bits(total: th.Tensor) -> th.Tensor:
+    return ((total + _UNIT // 2) / _UNIT).floor().clamp(0, 255)
+
+
+def resize_by_matrices(images: th.Tensor, size: tuple[int, int]) -> th.Tensor:
+    """The same as ``resize_bicubic``, as two matrix products: whole numbers below 2^53 are exact in float64."""
+    along_width, along_height = (
+        th.as_tensor(_filter(old, new), device=images.device)
+        for old, new in ((images.shape[2], size[1]), (images.shape[1], size[0]))
+    )
+    pixels = images.permute(0, 3, 1, 2).double()
+    pixels = _to_8_bits(pixels @ along_width.T)
+    return _to_8_bits(along_height @ pixels).byte().permute(0, 2, 3, 1)
+
+
+def resize_by_pillow(images: th.Tensor, size: tuple[int, int]) -> th.Tensor:
+    """The same as ``resize_bicubic``, image by image."""
+    pillow = import_extra("PIL.Image")
+    resized = np.empty((len(images), *size, images.shape[3]), dtype=np.uint8)
+    for row, image in enumerate(images.numpy()):
+        # in two calls, because Pillow 13 turns their order round for some shapes
+        narrow = pillow.fromarray(image).resize((size[1], images.shape[1]), pillow.Resampling.BICUBIC)
+        resized[row] = narrow.resize((size[1], size[0]), pillow.Resampling.BICUBIC)
+    return th.from_numpy(resized)
 
 
 def resize_bicubic(images: th.Tensor, size: tuple[int, int]) -> th.Tensor:
     """
-    Resize as Pillow's ``Image.resize(..., BICUBIC)`` does, a whole batch at once and on any device.
+    Resize as Pillow's bicubic filter does, where the images are: on a CPU with Pillow itself, on a GPU all at once.
 
-    :param images: Shape (n, height, width, channels), uint8.
+    Both give the same bits. Pillow rounds to 8 bits between the passes along the two axes, so their order counts: the width
+    comes first, as in the releases of Pillow that OpenVLA was trained with.
+
+    :param images: Shape (n, height, width, 3), uint8.
     :param size: The new height and width.
-    :return: Shape (n, *size, channels), uint8; equal to Pillow's result to the last bit (up to Pillow 12; square images: in
-        all releases).
+    :return: Shape (n, \\*size, 3), uint8, on the same device.
     """
-    # Pillow rounds to 8 bits between the two passes, so their order counts. First along the width is what it did for all
-    # shapes when OpenVLA was trained; Pillow 13 turns it round for some that are not square.
-    return _resize_axis(_resize_axis(images, 2, size[1]), 1, size[0])
+    return resize_by_pillow(images, size) if images.device.type == "cpu" else resize_by_matrices(images, size)
 
 
 def crop_centre(images: th.Tensor, area: float, size: tuple[int, int]) -> th.Tensor:
@@ -73,7 +82,7 @@ def crop_centre(images: th.Tensor, area: float, size: tuple[int, int]) -> th.Ten
     :param images: Shape (n, height, width, channels), uint8.
     :param area: The crop's part of the image's area, 0.9 for the published checkpoints.
     :param size: The height and width to scale it to.
-    :return: Shape (n, *size, channels), uint8.
+    :return: Shape (n, \\*size, channels), uint8.
     """
     values = images.float() / 255
     for axis, new_size in ((2, size[1]), (1, size[0])):

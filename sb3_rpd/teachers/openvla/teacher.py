@@ -37,7 +37,7 @@ def _select_frames(observations: RawObservation, camera: str | None) -> np.ndarr
         shapes = {name: f"{array.dtype}{list(array.shape[1:])}" for name, array in offered.items()}
         raise TeacherError(
             f"OpenVLATeacher found no camera {wanted!r} with colour images (uint8, height x width x 3); the environment "
-            f"offers {shapes}. Choose one with OpenVLATeacher(camera=...), or let TeacherActionWrapper(observation=...) offer one."
+            f"offers {shapes}. Choose with OpenVLATeacher(camera=...), or offer one in TeacherActionWrapper(observation=...)."
         )
     return offered[wanted]
 

@@ -61,7 +61,8 @@ class _Block(nn.Module):
 
     def forward(self, tokens: th.Tensor) -> th.Tensor:
         tokens = tokens + self.ls1(self.attn(self.norm1(tokens)))
-        return tokens + self.ls2(self.mlp(self.norm2(tokens)))
+        transformed: th.Tensor = tokens + self.ls2(self.mlp(self.norm2(tokens)))
+        return transformed
 
 
 class _PatchEmbedding(nn.Module):

@@ -47,9 +47,11 @@ class Reference:
     def pixels(self, frame: np.ndarray) -> np.ndarray:
         """The image of each trunk, channels first, one below the other."""
         images = []
-        for resize, normalize in zip(self.preprocessor["tvf_resize_params"], self.preprocessor["tvf_normalize_params"]):
+        resizing, normalizing = self.preprocessor["tvf_resize_params"], self.preprocessor["tvf_normalize_params"]
+        for resize, normalize in zip(resizing, normalizing, strict=True):
             height, width = resize["size"]
-            small = np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC)) / 255.0
+            narrow = Image.fromarray(frame).resize((width, len(frame)), Image.Resampling.BICUBIC)
+            small = np.asarray(narrow.resize((width, height), Image.Resampling.BICUBIC)) / 255.0
             images.append(((small - normalize["mean"]) / normalize["std"]).transpose(2, 0, 1))
         return np.concatenate(images)
 
@@ -84,15 +86,12 @@ class Reference:
         return self.tensors.get(f"{name}.scale_factor", 1.0)
 
     def patch_embeddings(self, pixels: np.ndarray) -> np.ndarray:
-        first, second = self.config["vision_trunks"]
-        features = np.concatenate(
-            [
-                self.trunk("vision_backbone.featurizer", first, pixels[:3]),
-                self.trunk("vision_backbone.fused_featurizer", second, pixels[3:]),
-            ],
-            axis=1,
-        )
-        hidden = gelu(self.linear("projector.fc1", features))
+        first, *second = self.config["vision_trunks"]
+        features = self.trunk("vision_backbone.featurizer", first, pixels[:3])
+        if not second:
+            return self.linear("projector.fc2", gelu(self.linear("projector.fc1", features)))
+        more_features = self.trunk("vision_backbone.fused_featurizer", second[0], pixels[3:])
+        hidden = gelu(self.linear("projector.fc1", np.concatenate([features, more_features], axis=1)))
         return self.linear("projector.fc3", gelu(self.linear("projector.fc2", hidden)))
 
     def rms_norm(self, name: str, x: np.ndarray) -> np.ndarray:
@@ -146,7 +145,7 @@ class Reference:
         vocabulary = text["vocab_size"] - self.config["pad_to_multiple_of"]
         edges = np.linspace(-1, 1, 256)
         numbers = []
-        for word, low, high, mask in zip(words, statistics["q01"], statistics["q99"], statistics["mask"]):
+        for word, low, high, mask in zip(words, *(statistics[key] for key in ("q01", "q99", "mask")), strict=True):
             index = min(max(vocabulary - word - 1, 0), 254)
             value = (edges[index] + edges[index + 1]) / 2
             numbers.append(0.5 * (value + 1) * (high - low) + low if mask else value)

@@ -20,6 +20,13 @@ def edit_config(folder: Path, **changes: object) -> None:
     (folder / "config.json").write_text(json.dumps({**read_json(folder, "config.json"), **changes}))
 
 
+def written_tensors(folder: Path) -> dict[str, th.Tensor]:
+    tensors: dict[str, th.Tensor] = {}
+    for path in folder.glob("*.safetensors"):
+        tensors.update(safetensors.torch.load_file(path))
+    return tensors
+
+
 def edit_first_shard(folder: Path, edit: object) -> None:
     """Change the tensors of the first shard and leave the index as it is."""
     path = folder / "model-00001-of-00002.safetensors"
@@ -39,9 +46,7 @@ def test_the_same_seed_gives_the_same_checkpoint(tiny: Path, tmp_path: Path) -> 
 def test_weights_arrive_as_they_were_written(tiny: Path) -> None:
     model = load_model(tiny, CPU, th.float32)
 
-    written = {
-        name: tensor for path in tiny.glob("*.safetensors") for name, tensor in safetensors.torch.load_file(path).items()
-    }
+    written = written_tensors(tiny)
     loaded = model.state_dict()
     assert loaded.keys() == written.keys()
     assert all(th.equal(loaded[name], written[name]) for name in written)
@@ -51,9 +56,7 @@ def test_weights_arrive_as_they_were_written(tiny: Path) -> None:
 
 
 def test_a_single_file_without_an_index(own_tiny: Path) -> None:
-    tensors = {
-        name: value for path in own_tiny.glob("*.safetensors") for name, value in safetensors.torch.load_file(path).items()
-    }
+    tensors = written_tensors(own_tiny)
     for path in [*own_tiny.glob("*.safetensors"), own_tiny / "model.safetensors.index.json"]:
         path.unlink()
     safetensors.torch.save_file(tensors, own_tiny / "model.safetensors")
@@ -123,16 +126,6 @@ def test_other_architectures_are_refused(changes: dict, message: str) -> None:
         OpenVLAConfig.from_json({**OPENVLA_7B, **changes})
 
 
-def test_one_trunk_alone(own_tiny: Path) -> None:
-    """The layout of version 0.1: SigLIP only, and a projector of two layers."""
-    trunk = read_json(own_tiny, "config.json")["vision_trunks"][1]
-    config = {**read_json(own_tiny, "config.json"), "vision_trunks": [trunk], "use_fused_vision_backbone": False}
-
-    parsed = OpenVLAConfig.from_json(config)
-
-    assert [one.embed_dim for one in parsed.trunks] == [24]
-
-
 def test_statistics_of_a_fine_tuning_have_the_last_word(own_tiny: Path) -> None:
     edit_config(
         own_tiny, norm_stats={key: {"action": {"q01": [0], "q99": [1]}} for key in ("maniskill_human:7.0.0", "bridge")}
@@ -166,7 +159,7 @@ def test_a_name_that_is_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
 
-    with pytest.raises(TeacherError, match="no-such/thing is no folder.*no such repository"):
+    with pytest.raises(TeacherError, match=r"no-such/thing is no folder.*no such repository"):
         find_checkpoint("no-such/thing")
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch as th
 from openvla_reference import Reference
 
@@ -96,7 +97,7 @@ def test_logits_equal_the_reference(tiny: Path, frames: np.ndarray, instructions
 
     logits = model.action_logits(images, prompts, action_dim=7).numpy()
 
-    for row, (frame, prompt) in enumerate(zip(frames, prompts)):
+    for row, (frame, prompt) in enumerate(zip(frames, prompts, strict=True)):
         words, all_logits = reference.generate(frame, prompt, action_dim=7)
         assert (logits[row].argmax(axis=1) + FIRST_ACTION_WORD).tolist() == words
         np.testing.assert_allclose(logits[row], all_logits[:, ACTION_WORDS], rtol=1e-4, atol=2e-4)
@@ -109,7 +110,7 @@ def test_actions_equal_the_reference(tiny: Path, frames: np.ndarray, instruction
 
     output = OpenVLATeacher(tiny, device="cpu").predict({"frame": frames}, instructions)
 
-    for row, (frame, prompt) in enumerate(zip(frames, prompts)):
+    for row, (frame, prompt) in enumerate(zip(frames, prompts, strict=True)):
         words, all_logits = reference.generate(frame, prompt, action_dim=7)
         action = reference.action(words, statistics)
         action[6] = 2 * action[6] - 1
@@ -170,6 +171,30 @@ def test_the_language_models_own_settings_are_heeded(own_tiny: Path, frames: np.
 
     _, all_logits = Reference(own_tiny).generate(frames[0], prompts[0], action_dim=2)
     np.testing.assert_allclose(logits[0], all_logits[:, ACTION_WORDS], rtol=1e-4, atol=2e-4)
+
+
+def test_one_trunk_alone(own_tiny: Path, frames: np.ndarray) -> None:
+    """The layout of version 0.1: SigLIP only, a projector of two layers, and the prompt of a chat."""
+    for name, only in (
+        ("config.json", {"vision_trunks": 1, "use_fused_vision_backbone": False, "llm_backbone_id": "vicuna-v15-7b"}),
+        ("preprocessor_config.json", {"tvf_resize_params": 1, "tvf_normalize_params": 1}),
+    ):
+        content = read_json(own_tiny, name)
+        # of what there are two, the second
+        content.update({key: content[key][value:] if type(value) is int else value for key, value in only.items()})
+        (own_tiny / name).write_text(json.dumps(content))
+    th.manual_seed(0)
+    random_model = OpenVLAModel(OpenVLAConfig.from_json(read_json(own_tiny, "config.json")))
+    for path in [*own_tiny.glob("*.safetensors"), own_tiny / "model.safetensors.index.json"]:
+        path.unlink()
+    safetensors.torch.save_file(random_model.state_dict(), own_tiny / "model.safetensors")
+    images, prompts = inputs(own_tiny, frames[:2], ["push", "lift the cube"])
+
+    logits = load_model(own_tiny, th.device("cpu"), th.float32).action_logits(images, prompts, action_dim=1).numpy()
+
+    for row in range(2):
+        _, all_logits = Reference(own_tiny).generate(frames[row], prompts[row], action_dim=1)
+        np.testing.assert_allclose(logits[row], all_logits[:, ACTION_WORDS], rtol=1e-4, atol=1e-5)
 
 
 def test_no_logits_of_the_whole_vocabulary(tiny: Path, frames: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:

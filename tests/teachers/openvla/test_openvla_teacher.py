@@ -111,7 +111,7 @@ def test_a_missing_camera_lists_what_there_is(tiny: Path, camera: str | None, of
 
 @pytest.mark.parametrize("space", [spaces.Discrete(7), spaces.Box(-1, 1, (8,), np.float32)])
 def test_another_action_space_is_refused(teacher: OpenVLATeacher, space: spaces.Space) -> None:
-    with pytest.raises(TeacherError, match="gives 7 numbers.*pd_ee_delta_pose"):
+    with pytest.raises(TeacherError, match=r"gives 7 numbers.*pd_ee_delta_pose"):
         teacher.setup(space)
 
 
