@@ -132,6 +132,8 @@ class OpenVLAConfig:
         text = {**_LLAMA_DEFAULTS, **config["text_config"]}
         if text.pop("model_type", "llama") != "llama":
             raise TeacherError(f"Only Llama is supported as the language model, not {config['text_config']['model_type']!r}.")
+        if "rope_parameters" in text:  # where transformers 5 writes it
+            text["rope_theta"] = text["rope_parameters"]["rope_theta"]
         # the teacher chooses the precision, not the file
         text = {key: value for key, value in text.items() if key not in ("torch_dtype", "dtype")}
         if any(config.get("timm_override_act_layers") or []):

@@ -62,7 +62,7 @@ def resize_by_pillow(images: th.Tensor, size: tuple[int, int]) -> th.Tensor:
 
 def resize_bicubic(images: th.Tensor, size: tuple[int, int]) -> th.Tensor:
     """
-    Resize as Pillow's bicubic filter does, where the images are: on a CPU with Pillow itself, on a GPU all at once.
+    Resize as Pillow's bicubic filter does: images on a GPU all at once where they are, others with Pillow itself.
 
     Both give the same bits. Pillow rounds to 8 bits between the passes along the two axes, so their order counts: the width
     comes first, as in the releases of Pillow that OpenVLA was trained with.
@@ -71,7 +71,10 @@ def resize_bicubic(images: th.Tensor, size: tuple[int, int]) -> th.Tensor:
     :param size: The new height and width.
     :return: Shape (n, \\*size, 3), uint8, on the same device.
     """
-    return resize_by_pillow(images, size) if images.device.type == "cpu" else resize_by_matrices(images, size)
+    if images.is_cuda:
+        return resize_by_matrices(images, size)
+    # not every other device has float64
+    return resize_by_pillow(images.cpu(), size).to(images.device)
 
 
 def crop_centre(images: th.Tensor, area: float, size: tuple[int, int]) -> th.Tensor:

@@ -161,15 +161,21 @@ def test_a_single_pixel_of_any_trunk_counts(tiny: Path, frames: np.ndarray) -> N
         assert not th.allclose(model.action_logits(changed, prompts, action_dim=1), before)
 
 
-def test_the_language_models_own_settings_are_heeded(own_tiny: Path, frames: np.ndarray) -> None:
+@pytest.mark.parametrize(
+    "written", [{"rope_theta": 50.0}, {"rope_parameters": {"rope_theta": 50.0, "rope_type": "default"}}], ids=["4", "5"]
+)
+def test_the_language_models_own_settings_are_heeded(own_tiny: Path, frames: np.ndarray, written: dict) -> None:
+    """Whichever release of transformers wrote them."""
     config = read_json(own_tiny, "config.json")
-    config["text_config"]["rope_theta"] = 50.0
+    config["text_config"].update(written)
     (own_tiny / "config.json").write_text(json.dumps(config))
     images, prompts = inputs(own_tiny, frames[:1], ["push"])
 
     logits = load_model(own_tiny, th.device("cpu"), th.float32).action_logits(images, prompts, action_dim=2).numpy()
 
-    _, all_logits = Reference(own_tiny).generate(frames[0], prompts[0], action_dim=2)
+    reference = Reference(own_tiny)
+    reference.config["text_config"]["rope_theta"] = 50.0
+    _, all_logits = reference.generate(frames[0], prompts[0], action_dim=2)
     np.testing.assert_allclose(logits[0], all_logits[:, ACTION_WORDS], rtol=1e-4, atol=2e-4)
 
 
