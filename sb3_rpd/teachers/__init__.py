@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from sb3_rpd.teachers.gr00t import GR00TTeacher
     from sb3_rpd.teachers.maniskill2 import SCRIPTED_TASKS, ScriptedTeacher
     from sb3_rpd.teachers.openpi import OpenPITeacher
+    from sb3_rpd.teachers.openvla import OpenVLATeacher
     from sb3_rpd.teachers.openvla_rest import OpenVLAServerTeacher
     from sb3_rpd.teachers.remote.teacher import signed_gripper
     from sb3_rpd.teachers.server import TeacherServer
     from sb3_rpd.teachers.vlagents import VLAgentsTeacher
-    from sb3_rpd.teachers.openvla import OpenVLATeacher
 
 # imported on first use: they need rooms of the package that themselves need this one, or a network
 _LATER = {
     "GR00TTeacher": "gr00t",
     "OpenPITeacher": "openpi",
     "OpenVLAServerTeacher": "openvla_rest",
-    "SCRIPTED_TASKS": "maniskill2",
     "OpenVLATeacher": "openvla",
+    "SCRIPTED_TASKS": "maniskill2",
     "ScriptedTeacher": "maniskill2",
     "TeacherEvaluation": "evaluation",
     "TeacherServer": "server",
