@@ -15,6 +15,7 @@ ARGUMENTS = {
     "teacher_view.py": ["--timesteps", "2048"],
     "remote_teacher.py": ["--timesteps", "2048"],
     "maniskill2_demo.py": ["--quick"],
+    "openvla_maniskill2.py": ["--n-envs", "2", "--timesteps", "64", "--image-size", "64"],
 }
 
 
@@ -58,3 +59,15 @@ def test_maniskill2_demo(tmp_path: Path) -> None:
         assert re.search(rf"^\| {name} +\| +\d+% \|", printed, flags=re.MULTILINE), printed
     assert (tmp_path / "runs/demo/rpd/student.zip").is_file()
     assert (tmp_path / "runs/demo/learning_curves.png").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.maniskill2
+@pytest.mark.rendering
+def test_openvla_maniskill2(tmp_path: Path) -> None:
+    printed = run("openvla_maniskill2.py", tmp_path)
+
+    assert re.search(r'^64 labels for "lift up the cube", 64 of them equal a direct answer', printed, flags=re.MULTILINE), (
+        printed
+    )
+    assert (tmp_path / "runs/openvla/student.zip").is_file()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sb3_rpd.teachers.gr00t import GR00TTeacher
     from sb3_rpd.teachers.maniskill2 import SCRIPTED_TASKS, ScriptedTeacher
     from sb3_rpd.teachers.openpi import OpenPITeacher
+    from sb3_rpd.teachers.openvla import OpenVLATeacher
     from sb3_rpd.teachers.openvla_rest import OpenVLAServerTeacher
     from sb3_rpd.teachers.process import ProcessTeacher
     from sb3_rpd.teachers.remote.teacher import signed_gripper
@@ -25,6 +26,7 @@ _LATER = {
     "GR00TTeacher": "gr00t",
     "OpenPITeacher": "openpi",
     "OpenVLAServerTeacher": "openvla_rest",
+    "OpenVLATeacher": "openvla",
     "ProcessTeacher": "process",
     "SCRIPTED_TASKS": "maniskill2",
     "ScriptedTeacher": "maniskill2",
@@ -42,6 +44,7 @@ __all__ = [
     "GR00TTeacher",
     "OpenPITeacher",
     "OpenVLAServerTeacher",
+    "OpenVLATeacher",
     "ProcessTeacher",
     "SB3Teacher",
     "ScriptedTeacher",

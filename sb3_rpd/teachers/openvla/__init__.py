@@ -1,0 +1,6 @@
+"""OpenVLA as a teacher: an implementation of its own that reads the published checkpoints."""
+
+from sb3_rpd.teachers.openvla.teacher import OpenVLATeacher
+from sb3_rpd.teachers.openvla.tiny import make_tiny_openvla
+
+__all__ = ["OpenVLATeacher", "make_tiny_openvla"]

@@ -1,0 +1,85 @@
+"""From the logits of action words to actions in the environment's units."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+#: What may be asked of ``gripper``: "maniskill" turns 0 (closed) .. 1 (open) into -1 .. 1, "keep" leaves it as it is.
+GRIPPERS = ("maniskill", "keep")
+#: What may be asked of ``decode``.
+DECODINGS = ("greedy", "mean")
+
+
+def bin_values(bins: int) -> np.ndarray:
+    """
+    What each of the action words stands for.
+
+    The ``bins`` edges of an even grid on [-1, 1] enclose ``bins - 1`` intervals, and an action word means the middle of one.
+    The last word of the vocabulary means the lowest interval. There is one word more than intervals: the first two both
+    mean the highest.
+
+    :param bins: The number of action words.
+    :return: The value of each, first word first, of shape (bins,), in [-1, 1].
+    """
+    edges = np.linspace(-1.0, 1.0, bins)
+    centres = (edges[:-1] + edges[1:]) / 2
+    values: np.ndarray = centres[np.clip(np.arange(bins)[::-1], 0, bins - 2)]
+    return values
+
+
+@dataclass(frozen=True)
+class ActionDecoder:
+    """
+    Turns logits into actions: value = scale * (value of the word) + offset, in each dimension.
+
+    :param scale: Shape (action_dim,).
+    :param offset: Shape (action_dim,).
+    :param decode: "greedy" for the likeliest word, "mean" for the mean over the words.
+    """
+
+    scale: np.ndarray
+    offset: np.ndarray
+    decode: str = "greedy"
+
+    @classmethod
+    def from_statistics(cls, statistics: Mapping[str, Any], gripper: str, decode: str = "greedy") -> "ActionDecoder":
+        """
+        Undo the normalisation of a data set, in which -1 and 1 are its 1st and 99th percentile.
+
+        :param statistics: ``q01``, ``q99`` and, if only some dimensions are normalised, ``mask``.
+        :param gripper: One of ``GRIPPERS``; the gripper is the last dimension.
+        :param decode: One of ``DECODINGS``.
+        """
+        low, high = np.asarray(statistics["q01"], dtype=np.float64), np.asarray(statistics["q99"], dtype=np.float64)
+        normalized = np.asarray(statistics.get("mask", np.ones(low.shape)), dtype=bool)
+        scale = np.where(normalized, (high - low) / 2, 1.0)
+        offset = np.where(normalized, (high + low) / 2, 0.0)
+        if gripper == "maniskill":
+            scale[-1], offset[-1] = 2 * scale[-1], 2 * offset[-1] - 1
+        return cls(scale, offset, decode)
+
+    @property
+    def action_dim(self) -> int:
+        """Number of dimensions of an action."""
+        return len(self.scale)
+
+    def __call__(self, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """
+        Decode a batch.
+
+        :param logits: Shape (n, action_dim, number of action words).
+        :return: Actions, and the standard deviations of the distribution over the words' values: both float32, of shape
+            (n, action_dim), in the environment's units.
+        """
+        values = bin_values(logits.shape[2])
+        weights = np.exp(logits.astype(np.float64) - logits.max(axis=2, keepdims=True))
+        probabilities = weights / weights.sum(axis=2, keepdims=True)
+        mean = probabilities @ values
+        # around the mean, not as a difference of squares: exact where the distribution is narrow
+        variance = (probabilities * (values - mean[..., None]) ** 2).sum(axis=2)
+        chosen = mean if self.decode == "mean" else values[logits.argmax(axis=2)]
+        actions = self.scale * chosen + self.offset
+        std = np.abs(self.scale) * np.sqrt(variance)
+        return actions.astype(np.float32), std.astype(np.float32)

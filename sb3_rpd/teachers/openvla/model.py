@@ -1,0 +1,114 @@
+"""The network of OpenVLA: vision trunks, projector and Llama, decoded greedily for a batch of images and prompts."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch as th
+import torch.nn.functional as F
+from torch import nn
+
+from sb3_rpd.teachers.openvla.config import OpenVLAConfig
+from sb3_rpd.teachers.openvla.dependencies import import_extra
+from sb3_rpd.teachers.openvla.vision import Projector, VisionBackbone
+
+
+def _make_llama(text: Mapping[str, Any]) -> Any:
+    transformers = import_extra("transformers")
+    config = transformers.LlamaConfig(**text)
+    return transformers.AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
+
+
+class OpenVLAModel(nn.Module):
+    """
+    The network, with the parameter names of the published checkpoints.
+
+    Build it under ``torch.device("meta")`` to give it its weights afterwards without making them twice.
+
+    :param config: The architecture.
+    """
+
+    def __init__(self, config: OpenVLAConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.vision_backbone = VisionBackbone(config.trunks)
+        self.projector = Projector(config.trunks, config.text["hidden_size"])
+        self.language_model = _make_llama(config.text)
+        self.eval().requires_grad_(False)
+
+    def reset_rotary_embeddings(self, device: th.device) -> None:
+        """
+        Compute the frequencies of Llama's rotary embeddings, which no checkpoint holds.
+
+        They are float32 whatever the weights are: rounded frequencies would shift far positions against each other.
+
+        :param device: Where the model is.
+        """
+        rotary_class = import_extra("transformers.models.llama.modeling_llama").LlamaRotaryEmbedding
+        for module in list(self.language_model.modules()):
+            for name, child in list(module.named_children()):
+                if isinstance(child, rotary_class):
+                    with th.device(device):
+                        setattr(module, name, rotary_class(config=self.language_model.config))
+
+    @th.inference_mode()
+    def action_logits(self, images: th.Tensor, prompts: Sequence[Sequence[int]], action_dim: int) -> th.Tensor:
+        """
+        Decode one action for each image, greedily: each number given those before it.
+
+        :param images: Normalised images of shape (n, 3 * number of trunks, image_size, image_size).
+        :param prompts: The words (token ids) of n prompts of any lengths; each begins with the BOS token.
+        :param action_dim: How many numbers make an action.
+        :return: Logits over the words that stand for actions, float32, of shape (n, action_dim, action_bins). Other words
+            of the vocabulary do not compete.
+        """
+        embeddings, mask = self.assemble(images, prompts)
+        padded = not bool(mask.all())
+        first = self.config.first_action_token
+        head = self.language_model.lm_head.weight[first : first + self.config.action_bins]
+        cache = import_extra("transformers").DynamicCache()
+        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+        logits: list[th.Tensor] = []
+        while True:
+            hidden = self.language_model.model(
+                inputs_embeds=embeddings,
+                # without padding, plain causal attention has the faster kernels
+                attention_mask=mask if padded else None,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+            ).last_hidden_state[:, -1]
+            logits.append(F.linear(hidden, head).float())
+            if len(logits) == action_dim:
+                return th.stack(logits, dim=1)
+            words = logits[-1].argmax(dim=1, keepdim=True) + first
+            embeddings = self.embed_words(words)
+            mask = F.pad(mask, (0, 1), value=1)
+            positions = positions[:, -1:] + 1
+
+    def embed_words(self, words: th.Tensor) -> th.Tensor:
+        """
+        Look words up.
+
+        :param words: Token ids, of any shape.
+        :return: Their embeddings, of shape (\\*words.shape, hidden_size).
+        """
+        embedded: th.Tensor = self.language_model.get_input_embeddings()(words)
+        return embedded
+
+    def assemble(self, images: th.Tensor, prompts: Sequence[Sequence[int]]) -> tuple[th.Tensor, th.Tensor]:
+        """
+        Put the patches between the first word of each prompt and the rest of it, then pad on the left.
+
+        :param images: See ``action_logits``.
+        :param prompts: See ``action_logits``.
+        :return: Embeddings of shape (n, length, hidden_size) and the mask of what is no padding, of shape (n, length).
+        """
+        patches = self.projector(self.vision_backbone(images))
+        lengths = [patches.shape[1] + len(prompt) for prompt in prompts]
+        embeddings = patches.new_zeros(len(prompts), max(lengths), patches.shape[2])
+        mask = th.zeros(embeddings.shape[:2], dtype=th.long, device=images.device)
+        for row, (prompt, length) in enumerate(zip(prompts, lengths, strict=True)):
+            words = self.embed_words(th.tensor(prompt, device=images.device))
+            embeddings[row, -length:] = th.cat([words[:1], patches[row], words[1:]])
+            mask[row, -length:] = 1
+        return embeddings, mask

@@ -1,0 +1,175 @@
+"""Makes a checkpoint with the layout of OpenVLA's and random weights, small enough for tests and examples."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import torch as th
+
+from sb3_rpd.teachers.openvla.config import OPENVLA_7B, OpenVLAConfig
+from sb3_rpd.teachers.openvla.dependencies import import_extra
+from sb3_rpd.teachers.openvla.model import OpenVLAModel
+
+# <unk>, <s>, </s>, the space and the printable characters of ASCII: one word each. Then the words for actions.
+_WORDS = ["<unk>", "<s>", "</s>", "\u2581", "\n", *(chr(code) for code in range(33, 127))]
+_ACTION_BINS = 256
+_PADDING = 64
+
+_CONFIG: dict[str, Any] = {
+    **OPENVLA_7B,
+    "hf_llm_id": None,
+    "image_sizes": [56, 56],
+    "pad_token_id": len(_WORDS) + _ACTION_BINS,
+    "text_config": {
+        "model_type": "llama",
+        "vocab_size": len(_WORDS) + _ACTION_BINS + _PADDING,
+        "pad_token_id": len(_WORDS) + _ACTION_BINS,
+        "hidden_size": 48,
+        "intermediate_size": 96,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+    },
+    "timm_model_ids": None,
+    "torch_dtype": "float32",
+    "vision_trunks": [
+        {
+            "image_size": 56,
+            "patch_size": 14,
+            "embed_dim": 32,
+            "depth": 3,
+            "num_heads": 4,
+            "mlp_dim": 64,
+            "class_token": True,
+            "register_tokens": 4,
+            "layer_scale": True,
+        },
+        {
+            "image_size": 56,
+            "patch_size": 14,
+            "embed_dim": 24,
+            "depth": 3,
+            "num_heads": 2,
+            "mlp_dim": 90,
+            "attention_pool": True,
+        },
+    ],
+    "norm_stats": {
+        "bridge_orig": {"action": {"q01": [-0.05] * 6 + [0.0], "q99": [0.05] * 6 + [1.0], "mask": [True] * 6 + [False]}}
+    },
+}
+
+# The gripper is not normalised, as in OpenVLA's own data
+_STATISTICS = {
+    "maniskill_human:7.0.0": {
+        "action": {
+            "q01": [-0.9, -0.8, -0.7, -0.4, -0.3, -0.6, 0.0],
+            "q99": [0.7, 0.8, 0.9, 0.2, 0.3, 0.6, 1.0],
+            "mask": [True, True, True, True, True, True, False],
+        }
+    }
+}
+
+_NORMALIZATION = (
+    {"mean": [0.484375, 0.455078125, 0.40625], "std": [0.228515625, 0.2236328125, 0.224609375], "inplace": False},
+    {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "inplace": False},
+)
+
+
+def make_tiny_openvla(folder: str | Path, seed: int = 0) -> Path:
+    """
+    Write a checkpoint whose files and tensors are named as those of the published ones, in two shards.
+
+    Its answers mean nothing, but they do depend on the frame and on the instruction; the words for actions are the likeliest
+    ones. It knows the statistics "maniskill_human:7.0.0" and "bridge_orig".
+
+    :param folder: Where to write it.
+    :param seed: Of the weights, which are drawn from a generator of their own.
+    :return: ``folder``.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_json(folder / "config.json", _CONFIG)
+    _write_json(folder / "dataset_statistics.json", _STATISTICS)
+    _write_json(folder / "preprocessor_config.json", _preprocessor_config())
+    _write_tokenizer(folder)
+    _write_weights(folder, seed)
+    return folder
+
+
+def _write_json(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _preprocessor_config() -> dict[str, Any]:
+    sizes = _CONFIG["image_sizes"]
+    return {
+        "image_processor_type": "PrismaticImageProcessor",
+        "image_resize_strategy": "resize-naive",
+        "input_sizes": [[3, size, size] for size in sizes],
+        "interpolations": ["bicubic"] * len(sizes),
+        "means": [[0.485, 0.456, 0.406], [0.5, 0.5, 0.5]],
+        "stds": [[0.229, 0.224, 0.225], [0.5, 0.5, 0.5]],
+        "tvf_crop_params": [{"output_size": [size, size]} for size in sizes],
+        "tvf_do_letterbox": False,
+        "tvf_letterbox_fill": None,
+        "tvf_normalize_params": list(_NORMALIZATION),
+        "tvf_resize_params": [
+            {"antialias": True, "interpolation": 3, "max_size": None, "size": [size, size]} for size in sizes
+        ],
+        "use_fused_vision_backbone": True,
+    }
+
+
+def _write_tokenizer(folder: Path) -> None:
+    """A tokenizer that works as Llama's does, with characters for words: spaces become U+2581, <s> goes in front."""
+    tokenizers = import_extra("tokenizers")
+    words = [*_WORDS, *(f"<action_{index}>" for index in range(_ACTION_BINS)), "<PAD>"]
+    tokenizer = tokenizers.Tokenizer(
+        tokenizers.models.BPE(vocab={word: index for index, word in enumerate(words)}, merges=[], unk_token="<unk>")
+    )
+    tokenizer.normalizer = tokenizers.normalizers.Sequence(
+        [tokenizers.normalizers.Prepend("\u2581"), tokenizers.normalizers.Replace(" ", "\u2581")]
+    )
+    tokenizer.post_processor = tokenizers.processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    _write_json(
+        folder / "tokenizer_config.json",
+        {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"},
+    )
+
+
+def _write_weights(folder: Path, seed: int) -> None:
+    with th.device("meta"):
+        model = OpenVLAModel(OpenVLAConfig.from_json(_CONFIG))
+    generator = th.Generator().manual_seed(seed)
+    weights = {name: _draw(name, tuple(tensor.shape), generator) for name, tensor in model.state_dict().items()}
+    first = model.config.first_action_token
+    # as in a trained model, the words for actions win against all others, and few of them share the probability
+    head = weights["language_model.lm_head.weight"]
+    head[:first] *= 0.01
+    head[first : first + _ACTION_BINS] *= 4
+    head[first + _ACTION_BINS :] *= 0.01
+    names = sorted(weights)
+    shards = (names[: len(names) // 2], names[len(names) // 2 :])
+    weight_map = {}
+    for number, shard in enumerate(shards, start=1):
+        file = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
+        import_extra("safetensors.torch").save_file(
+            {name: weights[name] for name in shard}, folder / file, metadata={"format": "pt"}
+        )
+        weight_map.update(dict.fromkeys(shard, file))
+    total = sum(tensor.numel() * tensor.element_size() for tensor in weights.values())
+    _write_json(folder / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": weight_map})
+
+
+def _draw(name: str, shape: tuple[int, ...], generator: th.Generator) -> th.Tensor:
+    """Random numbers of a size that keeps the signal alive through all layers, and no two parameters of which are alike."""
+    noise = th.randn(shape, generator=generator)
+    if "norm" in name or "scale_factor" in name:
+        return 0.1 * noise + (0.0 if name.endswith("bias") else 1.0)
+    if name.endswith("bias"):
+        return 0.1 * noise
+    if "embed_tokens" in name or "embed" in name.rsplit(".", 1)[-1] or name.endswith("_token"):
+        return noise
+    return noise * math.sqrt(2.0 / math.prod(shape[1:]))
