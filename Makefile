@@ -2,6 +2,7 @@
 #
 #   make demo       train with RPD and with PPO on ManiSkill2, compare with the teacher (results in runs/demo)
 #   make test       the tests                          make test-sb3   Stable-Baselines3's own tests, with RPD in place of PPO
+#   make test-transformers   OpenVLATeacher's tests with the lowest release of transformers that it works on
 #   make lint       ruff                               make format     let ruff repair what it can
 #   make type       mypy                               make doc        the documentation, in docs/_build/html
 #   make bench      the benchmarks                     make clean      remove the virtual environment and everything built
@@ -10,7 +11,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-sb3 lint format type doc bench clean
+.PHONY: help demo test test-sb3 test-transformers lint format type doc bench clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -21,7 +22,7 @@ TORCH ?= torch==2.13.0
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 CHECKED := sb3_rpd tests examples benchmarks docs/conf.py
-BENCHMARKS := benchmarks/env_overhead.py
+BENCHMARKS := benchmarks/env_overhead.py benchmarks/openvla_throughput.py benchmarks/process_teacher.py
 
 # Small tensors: a second thread gains nothing and costs a lot as soon as the cores are busy.
 export OMP_NUM_THREADS ?= 1
@@ -60,6 +61,17 @@ test: $(VENV)/.extra-tests
 test-sb3: $(VENV)/.extra-sb3-suite
 	$(BIN)/python tests/sb3_suite/run.py $(SUITE_ARGS)
 
+# In a virtual environment of its own, since the other one has the newest release
+LOWEST_TRANSFORMERS ?= transformers==4.45.*
+test-transformers: $(VENV)-transformers/.ready
+	$(VENV)-transformers/bin/python -m pytest tests/teachers/openvla $(PYTEST_ARGS)
+
+$(VENV)-transformers/.ready: $(VENV)/.system setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)-transformers
+	$(VENV)-transformers/bin/python -m pip --disable-pip-version-check install $(TORCH)
+	$(VENV)-transformers/bin/python -m pip --disable-pip-version-check install --editable ".[openvla]" pytest hypothesis "$(LOWEST_TRANSFORMERS)"
+	touch $@
+
 lint: $(VENV)/.extra-lint
 	$(BIN)/ruff check $(CHECKED)
 	$(BIN)/ruff format --check $(CHECKED)
@@ -74,8 +86,8 @@ type: $(VENV)/.extra-lint
 doc: $(VENV)/.extra-docs
 	$(BIN)/python -m sphinx -E -W --keep-going -n -b html docs docs/_build/html
 
-bench: $(VENV)/.extra-extra
+bench: $(VENV)/.extra-extra $(VENV)/.extra-openvla
 	for benchmark in $(BENCHMARKS); do $(BIN)/python $$benchmark; done
 
 clean:
-	rm -rf .venv build dist docs/_build runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-transformers build dist docs/_build runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -121,7 +121,7 @@ def _check_integers(actions: np.ndarray, space: spaces.Space) -> tuple[np.ndarra
     if valid.all():
         return actions, None
     complaint = (
-        f"{_count(~valid)} an action that is not a whole number from 0 to {(n_choices - 1).tolist()}, the first one "
+        f"{_count(~valid)} NaN, or an action that is not a whole number from 0 to {(n_choices - 1).tolist()}, the first one "
         f"{actions[~valid][0].tolist()}"
     )
     actions[~valid] = np.nan

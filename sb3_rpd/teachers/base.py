@@ -17,7 +17,8 @@ class TeacherOutput:
 
     :param actions: The actions, of shape (n, \\*action_space.shape), in the environment's own units:
         inside the Box, or integers for Discrete, MultiDiscrete and MultiBinary spaces. Where the teacher
-        gives a distribution this is its mode. A row of NaN (Box only) means "no answer for this one".
+        gives a distribution this is its mode. A row of NaN (floats, in discrete spaces too) means "no
+        answer for this one".
     :param std: For a Box: standard deviation of a diagonal Gaussian around ``actions``, same shape and units.
     :param logits: For discrete spaces: unnormalised log-probabilities of shape (n, k); k is ``n`` for
         Discrete, ``sum(nvec)`` for MultiDiscrete, the number of bits (log-odds of a one) for MultiBinary.
