@@ -102,7 +102,7 @@ def test_rows_outside_of_a_discrete_space_are_masked(space: spaces.Space, bad: l
     good = np.ones_like(bad[:1])
     output = check_teacher_output(np.concatenate([good, np.array(bad)]), space, 5)
     assert np.isnan(output.actions).any(axis=1).tolist() == [False, True, True, True, True]
-    assert output.complaint.startswith("4 of 5 answers have an action")
+    assert output.complaint.startswith("4 of 5 answers have NaN, or an action that is not a whole number from 0 to")
 
 
 def test_memory_of_the_teacher_is_not_written_to() -> None:
