@@ -19,6 +19,14 @@ class TrainingStatistics:
         """
         self._scalars[name].append(th.as_tensor(scalar).detach())
 
+    def extend(self, name: str, scalars: th.Tensor) -> None:
+        """
+        :param name: Name of the statistic.
+        :param scalars: Its values on several minibatches, shape (minibatches,).
+        """
+        if len(scalars):
+            self._scalars[name].extend(scalars.detach().unbind())
+
     def restart(self, name: str) -> None:
         """
         Forget what was collected under a name.

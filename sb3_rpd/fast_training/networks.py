@@ -1,0 +1,173 @@
+"""
+The networks of a Gaussian policy, from observations to the mean of the actions and the value, with their gradient.
+
+Two kinds give the same numbers: one for all networks, by autograd, and one for plain multi-layer perceptrons, by the chain
+rule written out, which spares them autograd's bookkeeping, most of the time for layers of this size.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple, cast
+
+import torch as th
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.preprocessing import preprocess_obs
+from stable_baselines3.common.torch_layers import FlattenExtractor, MlpExtractor
+from stable_baselines3.common.type_aliases import TensorDict
+from torch import nn
+
+from sb3_rpd.fast_training.nature_cnn import ImageFeatures
+
+
+class Outputs(NamedTuple):
+    """What a policy puts out, or the gradient with respect to it; shapes (rows, action_dim), (action_dim,), (rows,)."""
+
+    mean: th.Tensor
+    log_std: th.Tensor
+    values: th.Tensor
+
+
+class GaussianNetworks(ABC):
+    """The networks of a policy."""
+
+    @abstractmethod
+    def forward(self, observations: th.Tensor | TensorDict) -> Outputs:
+        """
+        :param observations: As the rollout buffer has them.
+        :return: Without gradient; still valid when the parameters change.
+        """
+
+    @abstractmethod
+    def backward(self, gradient: Outputs) -> None:
+        """
+        Write the gradient of all parameters, for the observations of the last ``forward``.
+
+        :param gradient: That of the loss with respect to the outputs.
+        """
+
+
+class AutogradNetworks(GaussianNetworks):
+    """
+    Any networks.
+
+    :param policy: The policy.
+    :param batch_size: The largest number of observations in a minibatch.
+    """
+
+    def __init__(self, policy: ActorCriticPolicy, batch_size: int) -> None:
+        self._policy = policy
+        self._images = ImageFeatures(batch_size, policy) if ImageFeatures.fits(policy) else None
+
+    def forward(self, observations: th.Tensor | TensorDict) -> Outputs:
+        policy = self._policy
+        with th.enable_grad():
+            extract = self._extractor_of(observations)
+            if policy.share_features_extractor:
+                latent_actor, latent_critic = policy.mlp_extractor(extract(policy.features_extractor))
+            else:
+                latent_actor = policy.mlp_extractor.forward_actor(extract(policy.pi_features_extractor))
+                latent_critic = policy.mlp_extractor.forward_critic(extract(policy.vf_features_extractor))
+            self._outputs = (policy.action_net(latent_actor), policy.value_net(latent_critic).flatten())
+        mean, values = self._outputs
+        return Outputs(mean.detach(), policy.log_std.detach().clone(), values.detach())
+
+    def _extractor_of(self, observations: th.Tensor | TensorDict) -> Callable[[nn.Module], th.Tensor]:
+        """From a features extractor to the features of these observations."""
+        if self._images is not None:
+            return partial(self._images.extract, images=self._images.scale(cast(th.Tensor, observations)))
+        preprocessed = _preprocessed(self._policy, observations)
+        return lambda extractor: extractor(preprocessed)
+
+    def backward(self, gradient: Outputs) -> None:
+        self._policy.optimizer.zero_grad()
+        self._policy.log_std.grad = gradient.log_std
+        th.autograd.backward(self._outputs, (gradient.mean, gradient.values))
+
+
+class Perceptron:
+    """
+    A multi-layer perceptron, by hand.
+
+    :param layers: Linear layers, with an activation, of one kind, between them.
+    """
+
+    def __init__(self, layers: list[nn.Module]) -> None:
+        linear = [layer for layer in layers if isinstance(layer, nn.Linear)]
+        self._weights = [layer.weight.data for layer in linear]
+        self._transposed = [weight.t() for weight in self._weights]
+        self._biases = [layer.bias.data for layer in linear]
+        self._weight_gradients = [layer.weight.grad for layer in linear]
+        self._bias_gradients = [layer.bias.grad for layer in linear]
+        self._is_tanh = any(isinstance(layer, nn.Tanh) for layer in layers)
+        self._inputs: list[th.Tensor] = []
+
+    def forward(self, features: th.Tensor) -> th.Tensor:
+        self._inputs = [features]
+        *hidden, (last_bias, last_weight) = zip(self._biases, self._transposed, strict=True)
+        for bias, weight in hidden:
+            output = th.addmm(bias, self._inputs[-1], weight)
+            self._inputs.append(output.tanh_() if self._is_tanh else output.relu_())
+        return th.addmm(last_bias, self._inputs[-1], last_weight)
+
+    def backward(self, gradient: th.Tensor) -> None:
+        for layer in reversed(range(len(self._weights))):
+            layer_input = self._inputs[layer]
+            th.mm(gradient.t(), layer_input, out=self._weight_gradients[layer])
+            th.sum(gradient, dim=0, out=self._bias_gradients[layer])
+            if layer == 0:
+                return
+            gradient = gradient @ self._weights[layer]
+            if self._is_tanh:
+                gradient = th.addcmul(gradient, gradient * layer_input, layer_input, value=-1.0)
+            else:
+                gradient.mul_(layer_input > 0.0)
+
+
+class PerceptronNetworks(GaussianNetworks):
+    """
+    Those of an ``MlpPolicy``.
+
+    :param policy: The policy. Its parameters have a ``grad`` each, to be overwritten.
+    """
+
+    def __init__(self, policy: ActorCriticPolicy) -> None:
+        self._policy = policy
+        assert policy.log_std.grad is not None
+        self._log_std_gradient = policy.log_std.grad
+        self._actor = Perceptron([*policy.mlp_extractor.policy_net, policy.action_net])
+        self._critic = Perceptron([*policy.mlp_extractor.value_net, policy.value_net])
+
+    @staticmethod
+    def fits(policy: ActorCriticPolicy) -> bool:
+        """
+        :param policy: A policy with a Gaussian over its actions.
+        :return: Whether its networks are multi-layer perceptrons directly on the observation.
+        """
+        if type(policy.features_extractor) is not FlattenExtractor or type(policy.mlp_extractor) is not MlpExtractor:
+            return False
+        towers = [policy.mlp_extractor.policy_net, policy.mlp_extractor.value_net]
+        heads = [policy.action_net, policy.value_net]
+        activations = {type(layer) for tower in towers for layer in list(tower)[1::2]}
+        linear = [layer for tower in towers for layer in list(tower)[0::2]] + heads
+        return (
+            all(type(layer) is nn.Linear and layer.bias is not None for layer in linear)
+            and all(parameter.requires_grad for parameter in policy.parameters())
+            and len(activations) <= 1
+            and activations <= {nn.Tanh, nn.ReLU}
+        )
+
+    def forward(self, observations: th.Tensor | TensorDict) -> Outputs:
+        policy = self._policy
+        features = policy.pi_features_extractor(_preprocessed(policy, observations))
+        values = self._critic.forward(features).flatten()
+        return Outputs(self._actor.forward(features), policy.log_std.detach().clone(), values)
+
+    def backward(self, gradient: Outputs) -> None:
+        self._actor.backward(gradient.mean)
+        self._critic.backward(gradient.values.unsqueeze(1))
+        self._log_std_gradient.copy_(gradient.log_std)
+
+
+def _preprocessed(policy: ActorCriticPolicy, observations: th.Tensor | TensorDict) -> th.Tensor | TensorDict:
+    return preprocess_obs(observations, policy.observation_space, normalize_images=policy.normalize_images)
