@@ -45,7 +45,7 @@ class FreeVecEnv(VecEnv):
         self._observations = drawn.astype(observation_space.dtype)
         self._rewards = rng.uniform(0.0, 1.0, (N_DIFFERENT_STEPS, n_envs)).astype(np.float32)
         self._episode_steps = episode_steps
-        self._step_seconds = step_seconds
+        self.step_seconds = step_seconds
         self._steps = 0
 
     def reset(self) -> np.ndarray:
@@ -56,8 +56,8 @@ class FreeVecEnv(VecEnv):
         pass
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
-        if self._step_seconds > 0.0:
-            time.sleep(self._step_seconds)
+        if self.step_seconds > 0.0:
+            time.sleep(self.step_seconds)
         self._steps += 1
         index = self._steps % N_DIFFERENT_STEPS
         observations = self._observations[index]

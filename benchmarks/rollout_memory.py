@@ -76,7 +76,8 @@ def peaks(algorithm: str, measure: str, sizes: Sizes) -> list[int]:
     )
     observations = np.full((sizes.n_envs, *OBSERVATION_SPACE.shape), 1, dtype=np.uint8)
     before = resident_bytes("VmRSS")
-    if measure == "tracemalloc":
+    is_traced = measure == "tracemalloc"
+    if is_traced:
         tracemalloc.start()
     buffer_class = type(model.rollout_buffer)
     buffer = buffer_class(sizes.n_steps, OBSERVATION_SPACE, model.action_space, device="cpu", n_envs=sizes.n_envs)
@@ -85,8 +86,7 @@ def peaks(algorithm: str, measure: str, sizes: Sizes) -> list[int]:
         fill(buffer, observations)
         for samples in buffer.get(sizes.batch_size):
             del samples
-        traced = measure == "tracemalloc"
-        result.append(tracemalloc.get_traced_memory()[1] if traced else resident_bytes("VmHWM") - before)
+        result.append(tracemalloc.get_traced_memory()[1] if is_traced else resident_bytes("VmHWM") - before)
     return result
 
 
@@ -104,7 +104,8 @@ def main() -> None:
     args = parser.parse_args()
     sizes = Sizes(8, 4, 8) if args.quick else Sizes(*args.sizes)
     if args.only:
-        print(json.dumps(peaks(*args.only, sizes)))
+        algorithm, measure = args.only
+        print(json.dumps(peaks(algorithm, measure, sizes)))
         return
 
     entry_bytes = int(np.prod(OBSERVATION_SPACE.shape)) + 4 * (ACTION_DIM + N_SCALARS)
