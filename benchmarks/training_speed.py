@@ -3,8 +3,9 @@ How fast RPD trains with its imitation term on, beside PPO without it and beside
 
 Timed are ``train()`` on a full rollout buffer, the same rollout for everybody and written anew before each turn, and a whole
 iteration (collect and train) in environments that cost nothing. The teacher costs nothing either, so that only the way of
-training counts. The contestants take turns in one process on one thread; in each round the times are divided by one another,
-and the median over the rounds is reported with the quartiles.
+training counts. The contestants take turns in one process, with one thread for tensors; in each round the times are divided by
+one another, and the median over the rounds is reported with the quartiles. On a CPU they are CPU times of the whole process,
+the thread that asks the teacher included, because a busy machine hardly changes these; on a GPU they are times on the clock.
 
     python benchmarks/training_speed.py [--students mlp cnn] [--device cuda] [--ppd FOLDER] [--quick] [--json FILE]
 
@@ -57,7 +58,9 @@ STUDENTS = {
     "mlp": Student("MlpPolicy", STATE_SPACE, 8, 256, 256, 8, train_rounds=25, loop_rounds=25),
     "cnn": Student("CnnPolicy", spaces.Box(0, 255, (3, 128, 128), np.uint8), 8, 64, 128, 2, train_rounds=5, loop_rounds=0),
 }
-#: Seconds per round, not figures: for the tests.
+#: On a GPU rounds take milliseconds, collecting included.
+GPU_ROUNDS = 25
+#: Rounds of milliseconds.
 QUICK = {
     "mlp": Student("MlpPolicy", STATE_SPACE, 2, 16, 16, 2, train_rounds=2, loop_rounds=2),
     "cnn": Student("CnnPolicy", spaces.Box(0, 255, (3, 36, 36), np.uint8), 2, 8, 8, 1, train_rounds=2, loop_rounds=2),
@@ -104,6 +107,13 @@ class Rollout:
                 buffer.add_labels(np.full_like(envs, index), envs, labels)
 
 
+class Seconds(NamedTuple):
+    """What a turn took: on the clock, and of the time of all threads of this process."""
+
+    wall: float
+    cpu: float
+
+
 class Contestant:
     """One algorithm, which starts every turn with the same student and the same rollout."""
 
@@ -112,22 +122,22 @@ class Contestant:
         self.first_weights = {name: tensor.clone() for name, tensor in model.policy.state_dict().items()}
         self.iterate()  # prepares everything that only learn() prepares, such as the logger
 
-    def iterate(self) -> float:
-        """Seconds for one iteration: collect a rollout, train on it."""
+    def iterate(self) -> Seconds:
+        """One iteration: collect a rollout, train on it."""
         return self._seconds(lambda: self.model.learn(self.model.n_steps * self.model.n_envs, reset_num_timesteps=False))
 
-    def train_on(self, rollout: Rollout) -> float:
-        """Seconds for one ``train()``."""
+    def train_on(self, rollout: Rollout) -> Seconds:
+        """One ``train()``."""
         rollout.write_to(self.model.rollout_buffer)
         self.model.policy.load_state_dict(self.first_weights)
         return self._seconds(self.model.train)
 
-    def _seconds(self, work: Callable[[], Any]) -> float:
+    def _seconds(self, work: Callable[[], Any]) -> Seconds:
         self._wait_for_device()
-        started = time.perf_counter()
+        started = Seconds(time.perf_counter(), time.process_time())
         work()
         self._wait_for_device()
-        return time.perf_counter() - started
+        return Seconds(time.perf_counter() - started.wall, time.process_time() - started.cpu)
 
     def _wait_for_device(self) -> None:
         if self.model.device.type == "cuda":
@@ -155,16 +165,26 @@ def make_contestants(student: Student, device: str, ppd: Callable[..., Any] | No
     return {name: Contestant(model) for name, model in models.items()}
 
 
-def report(title: str, seconds: dict[str, list[float]]) -> dict[str, Any]:
+def report(title: str, turns: dict[str, list[Seconds]], device: str) -> dict[str, Any]:
     """Print the table of one contest and return it."""
-    print(f"\n{title}; {len(seconds['PPO'])} rounds")
-    print("| | milliseconds | speed, PPO = 1 (quartiles) | RPD is faster by (quartiles) |\n| :--- | ---: | ---: | ---: |")
+    clock = "cpu" if device == "cpu" else "wall"
+    print(f"\n{title}; {len(turns['PPO'])} rounds; {clock} time unless it says otherwise")
+    print("| | milliseconds | speed, PPO = 1 (quartiles) | RPD is faster by (quartiles) | speed by wall time |")
+    print("| :--- | ---: | ---: | ---: | ---: |")
+    seconds = {name: [getattr(turn, clock) for turn in own] for name, own in turns.items()}
+    wall = {name: [turn.wall for turn in own] for name, own in turns.items()}
     rows = {}
     for name, own in seconds.items():
-        to_ppo, to_rpd = spread_of_ratios(seconds["PPO"], own), spread_of_ratios(own, seconds["RPD"])
-        print(f"| {name} | {1000 * spread(own).median:.1f} | {to_ppo} | {to_rpd} |", flush=True)
-        rows[name] = {"seconds": spread(own), "speed_over_ppo": to_ppo, "rpd_speed_over_it": to_rpd}
-    return {name: {key: value.as_json() for key, value in row.items()} for name, row in rows.items()}
+        row = {
+            "seconds": spread(own),
+            "speed_over_ppo": spread_of_ratios(seconds["PPO"], own),
+            "rpd_speed_over_it": spread_of_ratios(own, seconds["RPD"]),
+            "wall_speed_over_ppo": spread_of_ratios(wall["PPO"], wall[name]),
+        }
+        milliseconds, *ratios = row.values()
+        print(f"| {name} | {1000 * milliseconds.median:.1f} | {' | '.join(map(str, ratios))} |", flush=True)
+        rows[name] = {key: value.as_json() for key, value in row.items()}
+    return rows
 
 
 def compete(name: str, student: Student, device: str, ppd: Callable[..., Any] | None) -> dict[str, Any]:
@@ -175,10 +195,10 @@ def compete(name: str, student: Student, device: str, ppd: Callable[..., Any] | 
 
     rollout = Rollout(contestants["PPO"].model, FreeVecEnv(student.n_envs, student.observation_space))
     turns = {who: lambda who=who: contestants[who].train_on(rollout) for who in contestants}
-    result["train"] = report(f"{name}, train(): {size}", take_turns(turns, student.train_rounds))
+    result["train"] = report(f"{name}, train(): {size}", take_turns(turns, student.train_rounds), device)
     if student.loop_rounds:
         loops = {who: contestants[who].iterate for who in contestants}
-        result["iteration"] = report(f"{name}, collect and train: {size}", take_turns(loops, student.loop_rounds))
+        result["iteration"] = report(f"{name}, collect and train: {size}", take_turns(loops, student.loop_rounds), device)
     return result
 
 
@@ -197,7 +217,14 @@ def main() -> None:
     ppd = load_ppd(args.ppd) if args.ppd else None
     if ppd is None:
         print("Without PPD: name the folder of a copy of sb3_distill with --ppd.")
-    students = QUICK if args.quick else STUDENTS
+    students = STUDENTS
+    if args.quick:
+        students = QUICK
+    elif args.device != "cpu":
+        students = {
+            name: dataclasses.replace(student, train_rounds=GPU_ROUNDS, loop_rounds=GPU_ROUNDS)
+            for name, student in STUDENTS.items()
+        }
     results = {name: compete(name, students[name], args.device, ppd) for name in args.students}
     write_record(args.json, {"device": args.device, "threads": th.get_num_threads(), "quick": args.quick}, results)
 

@@ -33,7 +33,7 @@ def test_training_speed(tmp_path: Path) -> None:
             rows = record["results"][student][part]
             assert everybody <= set(rows)
             for row in rows.values():
-                assert set(row) == {"seconds", "speed_over_ppo", "rpd_speed_over_it"}
+                assert set(row) == {"seconds", "speed_over_ppo", "rpd_speed_over_it", "wall_speed_over_ppo"}
                 assert 0.0 < row["seconds"]["quartiles"][0] <= row["seconds"]["median"] <= row["seconds"]["quartiles"][1]
             assert rows["PPO"]["speed_over_ppo"]["quartiles"] == rows["RPD"]["rpd_speed_over_it"]["quartiles"] == [1.0, 1.0]
 
