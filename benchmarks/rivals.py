@@ -70,7 +70,7 @@ class ObviousRPD(PPO):
                     log_ratio = log_prob - batch.old_log_prob
                     approx_kls.append(th.mean((th.exp(log_ratio) - 1) - log_ratio).cpu().numpy())
                 self.policy.optimizer.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 th.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
                 self.policy.optimizer.step()
             self._n_updates += 1
