@@ -42,7 +42,7 @@ class FreeVecEnv(VecEnv):
         rng = np.random.default_rng(0)
         low, high = float(observation_space.low.min()), float(observation_space.high.max())
         drawn = rng.uniform(low, high, (N_DIFFERENT_STEPS, n_envs, *observation_space.shape))
-        self._observations: np.ndarray = drawn.astype(observation_space.dtype)
+        self._observations = drawn.astype(observation_space.dtype)
         self._rewards = rng.uniform(0.0, 1.0, (N_DIFFERENT_STEPS, n_envs)).astype(np.float32)
         self._episode_steps = episode_steps
         self.step_seconds = step_seconds
@@ -50,7 +50,8 @@ class FreeVecEnv(VecEnv):
 
     def reset(self) -> np.ndarray:
         self._steps = 0
-        return self._observations[0]
+        first: np.ndarray = self._observations[0]
+        return first
 
     def step_async(self, actions: np.ndarray) -> None:
         pass
