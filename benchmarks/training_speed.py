@@ -14,7 +14,6 @@ the thread that asks the teacher included, because a busy machine hardly changes
 
 import argparse
 import dataclasses
-import inspect
 import os
 import time
 import warnings
@@ -156,8 +155,7 @@ def make_contestants(student: Student, device: str, ppd: Callable[..., Any] | No
     if student.policy == "CnnPolicy":
         options["RPD, bf16"] = {"bf16": True}
     for name, extra in options.items():
-        if set(extra) <= set(inspect.signature(RPD).parameters):
-            models[name] = make(RPD, teacher=free_teacher, **extra)
+        models[name] = make(RPD, teacher=free_teacher, **extra)
     models["obvious RPD"] = make(ObviousRPD, teacher=free_teacher)
     if ppd is not None:
         models["PPD"] = make(ppd)

@@ -27,11 +27,11 @@ def run(name: str, *arguments: str, folder: Path) -> Any:
 def test_training_speed(tmp_path: Path) -> None:
     record = run("training_speed.py", "--quick", folder=tmp_path)
 
-    everybody = {"PPO", "RPD", "obvious RPD"}
-    for student in ("mlp", "cnn"):
+    everybody = {"PPO", "RPD", "RPD, plain path", "obvious RPD"}
+    for student, rivals in {"mlp": everybody, "cnn": everybody | {"RPD, bf16"}}.items():
         for part in ("train", "iteration"):
             rows = record["results"][student][part]
-            assert everybody <= set(rows)
+            assert set(rows) == rivals
             for row in rows.values():
                 assert set(row) == {"seconds", "speed_over_ppo", "rpd_speed_over_it", "wall_speed_over_ppo"}
                 assert 0.0 < row["seconds"]["quartiles"][0] <= row["seconds"]["median"] <= row["seconds"]["quartiles"][1]

@@ -34,9 +34,10 @@ def test_obvious_rpd_with_coefficient_0_is_ppo_to_the_last_bit(policy: str) -> N
         assert th.equal(actual[name], weights), name
 
 
+@pytest.mark.parametrize("fast", [None, False], ids=["fast", "plain"])
 @pytest.mark.parametrize("policy", STUDENTS)
-def test_obvious_rpd_learns_what_rpd_learns(policy: str) -> None:
-    expected = train(RPD, policy, teacher=free_teacher, imitation_coef=3.0)
+def test_obvious_rpd_learns_what_rpd_learns(policy: str, fast: bool | None) -> None:
+    expected = train(RPD, policy, teacher=free_teacher, imitation_coef=3.0, fast=fast)
     actual = train(ObviousRPD, policy, teacher=free_teacher, imitation_coef=3.0)
     without = train(PPO, policy)
     for name, weights in expected.items():
