@@ -7,8 +7,11 @@ from typing import cast
 
 import torch as th
 from gymnasium import spaces
+from stable_baselines3.common.buffers import RolloutBuffer
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.common.utils import explained_variance
+from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_rpd.common.agreement import agreement
 from sb3_rpd.common.buffers import TeacherRolloutBufferSamples
@@ -17,8 +20,9 @@ from sb3_rpd.common.losses import ImitationLoss, TeacherLabels
 from sb3_rpd.common.mixed_precision import features_in_bf16, has_features_to_compute
 from sb3_rpd.common.ppo_loss import PolicyEvaluation, PPOLoss, PPOLossSettings, ppo_loss
 from sb3_rpd.common.training_statistics import TrainingStatistics
-from sb3_rpd.fast_training.coverage import why_not_covered
-from sb3_rpd.fast_training.trainer import FastTraining
+from sb3_rpd.fast_path.acting import fast_acting
+from sb3_rpd.fast_path.coverage import why_not_covered
+from sb3_rpd.fast_path.training import FastTraining
 
 
 class ImitationTraining(LabelledRollouts):
@@ -95,6 +99,13 @@ class ImitationTraining(LabelledRollouts):
             if getattr(type(self), name) is not getattr(ImitationTraining, name):
                 return f"{type(self).__name__} has its own {name}()"
         return why_not_covered(self.policy, self.rollout_buffer, self._build_imitation_loss())
+
+    def collect_rollouts(
+        self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int
+    ) -> bool:
+        covered = self.fast is not False and self.why_not_fast() is None
+        with fast_acting(self.policy) if covered else nullcontext():
+            return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
 
     def _takes_fast_path(self, imitation_loss: ImitationLoss | None) -> bool:
         # Where nothing is imitated training is PPO's to the last bit, which the fast path is not

@@ -9,10 +9,10 @@ from gymnasium import spaces
 from sb3_rpd.common.agreement import agreement_by_row
 from sb3_rpd.common.losses import ImitationLoss
 from sb3_rpd.common.ppo_loss import PPOLossSettings
-from sb3_rpd.fast_training.gradients import gaussian, log_ratio
-from sb3_rpd.fast_training.minibatches import Minibatches
-from sb3_rpd.fast_training.networks import Outputs
-from sb3_rpd.fast_training.rows import Rows
+from sb3_rpd.fast_path.gradients import gaussian, log_ratio
+from sb3_rpd.fast_path.minibatches import Minibatches
+from sb3_rpd.fast_path.networks import Outputs
+from sb3_rpd.fast_path.rows import Rows
 
 
 class EpochStatistics:

@@ -5,6 +5,7 @@ Two kinds give the same numbers: one for all networks, by autograd, and one for 
 rule written out, which spares them autograd's bookkeeping, most of the time for layers of this size.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
@@ -17,7 +18,7 @@ from stable_baselines3.common.torch_layers import FlattenExtractor, MlpExtractor
 from stable_baselines3.common.type_aliases import TensorDict
 from torch import nn
 
-from sb3_rpd.fast_training.nature_cnn import ImageFeatures
+from sb3_rpd.fast_path.nature_cnn import ImageFeatures
 
 
 class Outputs(NamedTuple):
@@ -76,8 +77,8 @@ class AutogradNetworks(GaussianNetworks):
         """From a features extractor to the features of these observations."""
         if self._images is not None:
             return partial(self._images.extract, images=self._images.scale(cast(th.Tensor, observations)))
-        preprocessed = _preprocessed(self._policy, observations)
-        return lambda extractor: extractor(preprocessed)
+        inputs = preprocessed(self._policy, observations)
+        return lambda extractor: extractor(inputs)
 
     def backward(self, gradient: Outputs) -> None:
         self._policy.optimizer.zero_grad()
@@ -159,7 +160,7 @@ class PerceptronNetworks(GaussianNetworks):
 
     def forward(self, observations: th.Tensor | TensorDict) -> Outputs:
         policy = self._policy
-        features = policy.pi_features_extractor(_preprocessed(policy, observations))
+        features = policy.pi_features_extractor(preprocessed(policy, observations))
         values = self._critic.forward(features).flatten()
         return Outputs(self._actor.forward(features), policy.log_std.detach().clone(), values)
 
@@ -169,5 +170,22 @@ class PerceptronNetworks(GaussianNetworks):
         self._log_std_gradient.copy_(gradient.log_std)
 
 
-def _preprocessed(policy: ActorCriticPolicy, observations: th.Tensor | TensorDict) -> th.Tensor | TensorDict:
+def preprocessed(policy: ActorCriticPolicy, observations: th.Tensor | TensorDict) -> th.Tensor | TensorDict:
+    """
+    :param policy: A policy.
+    :param observations: As the rollout buffer has them.
+    :return: As the policy's features extractors take them.
+    """
     return preprocess_obs(observations, policy.observation_space, normalize_images=policy.normalize_images)
+
+
+def refuse_nan(mean: th.Tensor) -> None:
+    """
+    :param mean: Means of actions.
+    :raises ValueError: if one is NaN; the distributions of the plain path check the same.
+    """
+    if math.isnan(mean.sum().item()):
+        raise ValueError(
+            "The student's mean action is NaN. Either an observation or a reward is not finite, or the training has diverged: "
+            "then take a lower learning rate, or a lower imitation_coef."
+        )

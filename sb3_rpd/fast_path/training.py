@@ -13,12 +13,12 @@ from sb3_rpd.common.buffers import TeacherLabelsMixin
 from sb3_rpd.common.losses import ImitationLoss
 from sb3_rpd.common.ppo_loss import PPOLossSettings
 from sb3_rpd.common.training_statistics import TrainingStatistics
-from sb3_rpd.fast_training.gradients import imitation_gradient, ppo_gradient
-from sb3_rpd.fast_training.minibatches import Minibatches
-from sb3_rpd.fast_training.networks import AutogradNetworks, GaussianNetworks, Outputs, PerceptronNetworks
-from sb3_rpd.fast_training.optimizers import FlatAdam, FusedAdam
-from sb3_rpd.fast_training.rows import Rows, rollout_rows
-from sb3_rpd.fast_training.statistics import EpochStatistics
+from sb3_rpd.fast_path.gradients import imitation_gradient, ppo_gradient
+from sb3_rpd.fast_path.minibatches import Minibatches
+from sb3_rpd.fast_path.networks import AutogradNetworks, GaussianNetworks, Outputs, PerceptronNetworks, refuse_nan
+from sb3_rpd.fast_path.optimizers import FlatAdam, FusedAdam
+from sb3_rpd.fast_path.rows import Rows, rollout_rows
+from sb3_rpd.fast_path.statistics import EpochStatistics
 
 
 class FastTraining:
@@ -118,6 +118,7 @@ class FastTraining:
         rows = rows.first(minibatches.n_rows)
         means, log_stds, values = zip(*trained, strict=True)
         outputs = Outputs(th.cat(means), minibatches.spread(th.stack(log_stds)), th.cat(values))
+        refuse_nan(outputs.mean)
         of_epoch = EpochStatistics(outputs, rows, minibatches, self._settings)
         by_name = of_epoch.of_ppo()
         loss = by_name.pop("train/loss")

@@ -8,7 +8,7 @@ import torch as th
 
 from sb3_rpd.common.buffers import TeacherLabelsMixin
 from sb3_rpd.common.losses import TeacherLabels
-from sb3_rpd.fast_training.minibatches import Minibatches
+from sb3_rpd.fast_path.minibatches import Minibatches
 
 
 class Rows(NamedTuple):

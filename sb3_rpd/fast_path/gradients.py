@@ -7,11 +7,12 @@ from typing import Any, ClassVar, NamedTuple
 
 import torch as th
 from stable_baselines3.common.distributions import DiagGaussianDistribution
+from torch.distributions import Normal
 
 from sb3_rpd.common.losses import L1, MSE, Huber, ImitationLoss, RegressionLoss
 from sb3_rpd.common.ppo_loss import PPOLossSettings
-from sb3_rpd.fast_training.networks import Outputs
-from sb3_rpd.fast_training.rows import Rows
+from sb3_rpd.fast_path.networks import Outputs
+from sb3_rpd.fast_path.rows import Rows
 
 
 class LogRatio(NamedTuple):
@@ -147,4 +148,7 @@ def gaussian(mean: th.Tensor, log_std: th.Tensor) -> DiagGaussianDistribution:
     :param log_std: Shape (action_dim,) or (rows, action_dim).
     :return: The policy's distribution.
     """
-    return DiagGaussianDistribution(mean.shape[1]).proba_distribution(mean, log_std)
+    distribution = DiagGaussianDistribution(mean.shape[1])
+    # As proba_distribution makes it, without the checks
+    distribution.distribution = Normal(mean, log_std.exp().expand_as(mean), validate_args=False)
+    return distribution
