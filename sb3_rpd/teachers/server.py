@@ -75,6 +75,9 @@ class TeacherServer:
         self.api_key = api_key
         self.max_batch = max_batch
         self.max_frame_bytes = max_frame_bytes
+        #: How many requests have been answered, and how many observations there were in them.
+        self.answered_requests = 0
+        self.answered_observations = 0
         self._action_space: spaces.Space | None = None
         self._teacher_lock = threading.Lock()
         self._connections: set[Any] = set()
@@ -173,9 +176,11 @@ class TeacherServer:
         whole = observations[SINGLE_ARRAY] if [*observations] == [SINGLE_ARRAY] else observations
         with self._teacher_lock:
             answer = self.teacher.predict(whole, instructions)
-        output = answer if isinstance(answer, TeacherOutput) else TeacherOutput(np.asarray(answer))
-        if len(output.actions) != n_rows:
-            raise TeacherError(f"The teacher gave {len(output.actions)} actions for {n_rows} observations.")
+            output = answer if isinstance(answer, TeacherOutput) else TeacherOutput(np.asarray(answer))
+            if len(output.actions) != n_rows:
+                raise TeacherError(f"The teacher gave {len(output.actions)} actions for {n_rows} observations.")
+            self.answered_requests += 1
+            self.answered_observations += n_rows
         return output
 
     def _check_request(self, connection: Any, request: Any) -> Any:

@@ -73,10 +73,12 @@ def test_a_client_that_knows_only_openpi_is_served(serve):
         np.testing.assert_array_equal(unpack(websocket.recv())["actions"], [[6.0, 0.0]])
     process.send_signal(signal.SIGTERM)
     assert process.wait() == 0
+    # what failed is not counted
+    assert process.stdout.read() == "Answered 3 observations in 3 requests\n"
 
 
 def test_labels_of_a_served_teacher_are_those_of_the_teacher_itself(serve):
-    _, url = serve("teachers:first_two_doubled")
+    process, url = serve("teachers:first_two_doubled")
     observations = np.random.default_rng(0).normal(size=(33, 3)).astype(np.float32)
     for connections in (1, 4):
         teacher = OpenPITeacher(url, connections=connections)
@@ -84,6 +86,9 @@ def test_labels_of_a_served_teacher_are_those_of_the_teacher_itself(serve):
         assert actions.dtype == np.float32
         np.testing.assert_array_equal(actions, 2.0 * observations[:, :2])
         teacher.close()
+    process.send_signal(signal.SIGTERM)
+    # one batch over one connection, and four over four
+    assert process.communicate()[0] == "Answered 66 observations in 5 requests\n"
 
 
 def test_a_teacher_that_needs_the_action_space_gets_it(serve):
