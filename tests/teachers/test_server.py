@@ -1,7 +1,9 @@
 import logging
 import os
+import re
 import signal
 import socket
+import time
 import urllib.error
 import urllib.request
 
@@ -35,6 +37,13 @@ def unpack(frame):
         return message
 
     return msgpack.unpackb(frame, object_hook=decode)
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -183,7 +192,7 @@ def test_a_frame_that_is_too_large_closes_its_connection():
             websocket.recv()
 
 
-def test_a_client_that_breaks_off_does_no_harm(no_thread_left):
+def test_a_client_that_breaks_off_does_no_harm(no_thread_left, caplog):
     with TeacherServer(FunctionTeacher(np.zeros_like), port=0) as server:
         port = int(server.url.rsplit(":", 1)[1])
         for rest in (b"", b"GET / HTTP/1.1\r\n", b"\x16\x03\x01"):
@@ -191,10 +200,14 @@ def test_a_client_that_breaks_off_does_no_harm(no_thread_left):
                 raw.sendall(rest)
         with connect(server.url) as websocket:
             websocket.recv()
-            websocket.socket.shutdown(socket.SHUT_RDWR)
+            with caplog.at_level(logging.INFO, "sb3_rpd"):
+                websocket.socket.shutdown(socket.SHUT_RDWR)
+                wait_until(lambda: re.search("connection (lost|handler failed)", caplog.text))
         teacher = OpenPITeacher(server.url)
         assert teacher.predict(np.zeros((2, 3))).actions.shape == (2, 3)
         teacher.close()
+    assert re.search(r"127\.0\.0\.1:\d+: connection lost", caplog.text), caplog.text
+    assert "connection handler failed" not in caplog.text
 
 
 def test_the_served_name_of_an_array_alone_is_observation():
