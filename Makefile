@@ -22,7 +22,7 @@ TORCH ?= torch==2.13.0
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 CHECKED := sb3_rpd tests examples benchmarks docs/conf.py
-BENCHMARKS := benchmarks/env_overhead.py benchmarks/openvla_throughput.py
+BENCHMARKS := benchmarks/env_overhead.py benchmarks/openvla_throughput.py benchmarks/process_teacher.py
 
 # Small tensors: a second thread gains nothing and costs a lot as soon as the cores are busy.
 export OMP_NUM_THREADS ?= 1
