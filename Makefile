@@ -23,7 +23,7 @@ TORCH ?= torch==2.13.0
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 CHECKED := sb3_rpd tests examples benchmarks docs/conf.py
-BENCHMARKS := rollout_memory label_overlap env_overhead openvla_throughput
+BENCHMARKS := rollout_memory label_overlap env_overhead openvla_throughput process_teacher
 
 # Small tensors: a second thread gains nothing and costs a lot as soon as the cores are busy.
 export OMP_NUM_THREADS ?= 1
