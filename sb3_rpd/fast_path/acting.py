@@ -26,16 +26,17 @@ def fast_acting(policy: ActorCriticPolicy) -> Iterator[None]:
     if not PerceptronNetworks.fits(policy):
         yield
         return
-    policy.forward = PerceptronActor(policy)  # type: ignore[method-assign]
+    actor = PerceptronActor(policy)
+    policy.forward, policy.predict_values = actor, actor.predict_values  # type: ignore[method-assign]
     try:
         yield
     finally:
-        del policy.forward
+        del policy.forward, policy.predict_values
 
 
 class PerceptronActor:
     """
-    In place of the ``forward`` of an ``MlpPolicy``.
+    In place of ``forward`` and ``predict_values`` of an ``MlpPolicy``.
 
     :param policy: The policy.
     """
@@ -61,3 +62,10 @@ class PerceptronActor:
         log_prob = -((actions - mean).pow(2)) / (2.0 * std.pow(2)) - std.log() - _LOG_SQRT_2PI
         shape = cast(spaces.Box, policy.action_space).shape
         return actions.view(-1, *shape), values, log_prob.sum(dim=1)
+
+    def predict_values(self, obs: PyTorchObs) -> th.Tensor:
+        """
+        :param obs: See ``ActorCriticPolicy.predict_values``.
+        :return: See ``ActorCriticPolicy.predict_values``; without gradient.
+        """
+        return self._critic.forward(self._policy.vf_features_extractor(preprocessed(self._policy, obs)))

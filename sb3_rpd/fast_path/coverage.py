@@ -8,7 +8,7 @@ from sb3_rpd.common.buffers import TeacherDictRolloutBuffer, TeacherRolloutBuffe
 from sb3_rpd.common.losses import ImitationLoss
 
 #: The methods of a policy whose work the fast path does itself.
-_POLICY_METHODS = ("forward", "evaluate_actions", "extract_features", "_get_action_dist_from_latent")
+_POLICY_METHODS = ("forward", "evaluate_actions", "predict_values", "extract_features", "_get_action_dist_from_latent")
 
 
 def why_not_covered(policy: ActorCriticPolicy, buffer: object, loss: ImitationLoss) -> str | None:
