@@ -76,6 +76,7 @@ class TeacherLabelsMixin(RolloutBuffer):
 
     def flatten(self) -> None:
         """What the first call of ``get`` does: the first axis of all that it returns is made the entries."""
+        assert self.full, "The rollout is not complete."
         if self.generator_ready:
             return
         for name in ("actions", "values", "log_probs", "advantages", "returns"):

@@ -24,6 +24,9 @@ from sb3_rpd.fast_path.acting import fast_acting
 from sb3_rpd.fast_path.coverage import why_not_covered
 from sb3_rpd.fast_path.training import FastTraining
 
+#: The methods of a training step. A class that has one of its own trains on the plain path, which calls it.
+_PIECES = ("_train_epoch", "_evaluate", "_optimizer_step", "_add_imitation_statistics", "_add_ppo_statistics")
+
 
 class ImitationTraining(LabelledRollouts):
     """
@@ -54,6 +57,14 @@ class ImitationTraining(LabelledRollouts):
                 "the fast path wherever it can."
             )
 
+    def collect_rollouts(
+        self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int
+    ) -> bool:
+        """See ``LabelledRollouts``."""
+        covered = self.fast is not False and self.why_not_fast() is None
+        with fast_acting(self.policy) if covered else nullcontext():
+            return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
+
     def train(self) -> None:
         """Update the policy by several epochs over the rollout buffer, on PPO's loss plus the imitation loss."""
         self.policy.set_training_mode(True)
@@ -68,6 +79,13 @@ class ImitationTraining(LabelledRollouts):
             else:
                 self._train_epochs(partial(self._train_epoch, settings, imitation_loss), statistics)
         self._record_training(settings, statistics)
+
+    def why_not_fast(self) -> str | None:
+        """:return: What keeps this model off the fast path of training, None if nothing does."""
+        for name in _PIECES:
+            if getattr(type(self), name) is not getattr(ImitationTraining, name):
+                return f"{type(self).__name__} has its own {name}()"
+        return why_not_covered(self.policy, self.rollout_buffer, self._build_imitation_loss())
 
     def _train_epochs(
         self, train_epoch: Callable[[int, TrainingStatistics], float | None], statistics: TrainingStatistics
@@ -92,20 +110,6 @@ class ImitationTraining(LabelledRollouts):
             vf_coef=self.vf_coef,
             normalize_advantage=self.normalize_advantage,
         )
-
-    def why_not_fast(self) -> str | None:
-        """:return: What keeps this model off the fast path of training, None if nothing does."""
-        for name in ("_train_epoch", "_evaluate", "_optimizer_step"):
-            if getattr(type(self), name) is not getattr(ImitationTraining, name):
-                return f"{type(self).__name__} has its own {name}()"
-        return why_not_covered(self.policy, self.rollout_buffer, self._build_imitation_loss())
-
-    def collect_rollouts(
-        self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int
-    ) -> bool:
-        covered = self.fast is not False and self.why_not_fast() is None
-        with fast_acting(self.policy) if covered else nullcontext():
-            return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
 
     def _takes_fast_path(self, imitation_loss: ImitationLoss | None) -> bool:
         # Where nothing is imitated training is PPO's to the last bit, which the fast path is not
