@@ -53,20 +53,23 @@ def test_steps_until_the_exploring_student_succeeds_this_often(benchmark: Module
     rates = ["", "0.1", "0.5", "0.4", "0.81"]
     rows = [{"time/total_timesteps": str(800 * (i + 1)), "rollout/success_rate": rate} for i, rate in enumerate(rates)]
     assert [benchmark.first_steps_at(rate, rows) for rate in (0.1, 0.5, 0.8, 0.82)] == [1600, 2400, 4000, None]
+    # A quarter of eight lines is two, of five one
+    assert benchmark.exploring_success(rows[1:] * 2) == pytest.approx((0.4 + 0.81) / 2)
+    assert benchmark.exploring_success(rows) == 0.81
 
 
 def test_table_has_medians_and_ranges(benchmark: ModuleType) -> None:
     def run_of(successes: int, steps_to_50: int | None, steps_to_80: int | None, seconds: float) -> dict[str, Any]:
         steps = {"steps_to_50": steps_to_50, "steps_to_80": steps_to_80}
-        return {"successes": successes, "queries_per_state": 0.2, "seconds": seconds, **steps}
+        return {"successes": successes, "queries_per_state": 0.2, "exploring_success": 0.75, "seconds": seconds, **steps}
 
     runs = [run_of(45, 24_000, None, 130.4), run_of(50, 21_600, 40_000, 120.0), run_of(30, 30_400, None, 99.6)]
     lines = benchmark.table({"teacher": [{"successes": 15}], "some": runs, "one": runs[:1]}, episodes=50).splitlines()
     assert lines[2:] == [
-        "| teacher | - | 30% | 30% | - | - | - |",
-        "| some | 0.200 (0.200 to 0.200) | 90% (60% to 100%) | 90%, 100%, 60% | 24,000 (21,600 to 30,400) "
-        "| never (40,000 to never) | 120 (100 to 130) |",
-        "| one | 0.200 | 90% | 90% | 24,000 | never | 130 |",
+        "| teacher | - | 30% | 30% | - | - | - | - |",
+        "| some | 0.200 (0.200 to 0.200) | 90% (60% to 100%) | 90%, 100%, 60% | 75% (75% to 75%) "
+        "| 24,000 (21,600 to 30,400) | never (40,000 to never) | 120 (100 to 130) |",
+        "| one | 0.200 | 90% | 90% | 75% | 24,000 | never | 130 |",
     ]
 
 
