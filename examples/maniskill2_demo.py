@@ -17,6 +17,7 @@ import json
 import multiprocessing
 import pathlib
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from sb3_rpd import RPD, TeacherActionWrapper
 from sb3_rpd.common.statistics import wilson_interval
 from sb3_rpd.envs import RenderingUnavailableError, make_maniskill2_vec_env, privileged_state
-from sb3_rpd.teachers import DegradedTeacher, SB3Teacher, ScriptedTeacher, evaluate_teacher
+from sb3_rpd.teachers import DegradedTeacher, SB3Teacher, ScriptedTeacher, TeacherEvaluation, evaluate_teacher
 
 # What the teacher is made to do wrong
 TEACHER_FLAWS: dict[str, Any] = dict(noise_std=0.4, wrong_fraction=0.1)
@@ -91,7 +92,7 @@ class PrintProgress(BaseCallback):
             )
 
 
-def train(name: str, options: argparse.Namespace) -> None:
+def train(name: str, options: argparse.Namespace, imitation: dict[str, Any] = IMITATION) -> None:
     """Train one student, evaluate it, and leave model, statistics, logs and result in its folder."""
     th.set_num_threads(1)
     folder = options.output / name.lower()
@@ -100,7 +101,7 @@ def train(name: str, options: argparse.Namespace) -> None:
     policy = dict(net_arch=[256, 256], log_std_init=options.log_std_init)
     if name == "RPD":
         teacher = make_teacher(options.task, options.seed)
-        model: PPO = RPD("MlpPolicy", env, seed=options.seed, policy_kwargs=policy, teacher=teacher, **SETTINGS, **IMITATION)
+        model: PPO = RPD("MlpPolicy", env, seed=options.seed, policy_kwargs=policy, teacher=teacher, **SETTINGS, **imitation)
     else:
         model = PPO("MlpPolicy", env, seed=options.seed, policy_kwargs=policy, **SETTINGS)
     model.set_logger(configure(str(folder), ["csv", "tensorboard"]))
@@ -117,6 +118,15 @@ def train(name: str, options: argparse.Namespace) -> None:
     )
     outcome = dict(successes=result.successes, mean_return=result.mean_return, mean_length=result.mean_length, seconds=seconds)
     (folder / "result.json").write_text(json.dumps(outcome))
+
+
+def evaluate_teacher_alone(options: argparse.Namespace) -> TeacherEvaluation:
+    """Let the teacher act by itself in the episodes in which the students are evaluated."""
+    env = make_envs(options.task, N_ENVS, EVALUATION_SEED, wrap=show_teacher)
+    teacher = make_teacher(options.task, EVALUATION_SEED)
+    evaluation = evaluate_teacher(teacher, env, options.episodes, seed=EVALUATION_SEED)
+    env.close()
+    return evaluation
 
 
 def train_both(options: argparse.Namespace) -> None:
@@ -188,7 +198,7 @@ def film_student(options: argparse.Namespace) -> pathlib.Path:
     return path
 
 
-def parse_arguments() -> argparse.Namespace:
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", default="LiftCube-v0", choices=["LiftCube-v0", "PickCube-v0", "StackCube-v0"])
     parser.add_argument("--timesteps", type=int, default=60_000, help="environment steps for each of PPO and RPD")
@@ -199,7 +209,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--continue-after-success", action="store_true", help="training episodes end by time alone")
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("runs/demo"))
     parser.add_argument("--quick", action="store_true", help="a run of seconds that shows only that everything works")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.quick:
         options.timesteps, options.episodes = 1_600, 2
     return options
@@ -209,11 +219,7 @@ def main() -> None:
     options = parse_arguments()
     options.output.mkdir(parents=True, exist_ok=True)
     print(f"The teacher of {options.task} by itself: {TEACHER_FLAWS}")
-    teacher_env = make_envs(options.task, N_ENVS, EVALUATION_SEED, wrap=show_teacher)
-    teacher = evaluate_teacher(
-        make_teacher(options.task, EVALUATION_SEED), teacher_env, options.episodes, seed=EVALUATION_SEED
-    )
-    teacher_env.close()
+    teacher = evaluate_teacher_alone(options)
     print(f"succeeds in {teacher.successes} of {options.episodes} episodes. Now PPO and RPD train side by side.", flush=True)
     train_both(options)
 

@@ -49,7 +49,9 @@ class LabellingCallback(BaseCallback):
         locals_ = self._callback.locals
         step, env, new_obs = locals_["rollout_buffer"].pos, locals_["env"], locals_["new_obs"]
         if self._labelling is not None:
-            chosen = self._choice(step, env.num_envs)
+            # Counted over all rollouts: one may be shorter than the k of every k-th step
+            steps_before = locals_["self"].num_timesteps // env.num_envs - 1
+            chosen = self._choice(steps_before, env.num_envs)
             inputs = self._model_inputs.inputs_for(locals_["self"]._last_obs)
             if inputs is not None:
                 self._labelling.submit(step, inputs, chosen)

@@ -30,7 +30,7 @@ class LabelChoice:
 
     def __call__(self, step: int, n_envs: int) -> np.ndarray:
         """
-        :param step: Position in the rollout.
+        :param step: How many steps the environments have made before this one.
         :param n_envs: Number of environments.
         :return: Shape (n_envs,), bool: which environments' entries to ask about.
         """

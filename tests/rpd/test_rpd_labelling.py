@@ -15,6 +15,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from toy_envs import ACTION_SPACES, NamingTeacher, SpacesEnv, naming_env, scripted_teacher
 
 from sb3_rpd import RPD, TeacherActionWrapper
+from sb3_rpd.common.schedules import CosineCoef, SuccessGate
 
 pytestmark = pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")
 BOX = ACTION_SPACES["box"]
@@ -169,6 +170,17 @@ def test_every_kth_step_of_each_environment_in_turn() -> None:
     assert sum(len(query) for query in teacher.asked) == pattern.sum()
 
 
+@pytest.mark.parametrize("n_envs", [1, 3])
+@pytest.mark.parametrize("every", [4, 7, 13])
+def test_every_kth_step_counts_on_from_rollout_to_rollout(every: int, n_envs: int) -> None:
+    """Also where a rollout is shorter than k, as with many environments."""
+    env = DummyVecEnv([naming_env(index) for index in range(n_envs)])
+    model = make_model(NamingTeacher(), env, label_every=every, n_steps=6, batch_size=6)
+    patterns = [labelled(model.learn(6 * n_envs, reset_num_timesteps=False)) for _ in range(5)]
+    expected = (np.arange(30)[:, None] + np.arange(n_envs)) % every == 0
+    np.testing.assert_array_equal(np.concatenate(patterns), expected)
+
+
 def test_random_fraction_has_its_own_seeded_generator() -> None:
     models = [make_model(NamingTeacher(), label_fraction=0.4, seed=seed) for seed in (0, 0, 1)]
     patterns = [labelled(model.learn(N_STEPS * N_ENVS)) for model in models]
@@ -196,3 +208,31 @@ def test_rollout_that_begins_at_coefficient_0_is_not_labelled() -> None:
     model.learn(4 * N_STEPS * N_ENVS)
     assert sum(len(query) for query in teacher.asked) == 2 * N_STEPS * N_ENVS
     assert not labelled(model).any()
+
+
+@pytest.mark.parametrize(("arguments", "share"), [({}, 1.0), ({"label_every": 7}, 1 / 7)], ids=["all", "every"])
+def test_teacher_is_asked_only_while_the_gate_is_open(arguments: dict[str, Any], share: float) -> None:
+    """Of the one environment's episodes of 7, 5, 7, 5, ... steps every second one is a success; the last one counts."""
+    teacher = scripted_teacher(BOX)
+    asked: list[int] = []
+
+    def counting(observations: np.ndarray) -> np.ndarray:
+        asked.append(len(observations))
+        return teacher(observations)
+
+    gate = SuccessGate(0.5, coef=2.0)
+    settings = {"imitation_coef": gate, "n_steps": 7, "batch_size": 7, "stats_window_size": 1} | arguments
+    model = make_model(counting, DummyVecEnv([lambda: SpacesEnv(BOX)]), **settings)
+    shares = [labelled(model.learn(7, reset_num_timesteps=False)).mean() for _ in range(6)]
+    # Episodes end after steps 7 (failure), 12 (success), 19 (failure), 24 (success), 31 (failure); rollouts after 7, 14, ...
+    is_open = np.array([True, True, False, True, False, True])
+    np.testing.assert_allclose(shares, share * is_open)
+    assert sum(asked) == round(7 * share * is_open.sum())
+
+
+@pytest.mark.parametrize("coef", [1e-9, CosineCoef(1.0, 0.01, timesteps=1)], ids=["tiny", "annealed_to_a_rest"])
+def test_teacher_is_asked_at_any_coefficient_above_0(coef: Any) -> None:
+    teacher = NamingTeacher()
+    model = make_model(teacher, imitation_coef=coef).learn(3 * N_STEPS * N_ENVS)
+    assert 0 < model._current_imitation_coef <= 1.0
+    assert sum(len(query) for query in teacher.asked) == 3 * N_STEPS * N_ENVS
