@@ -9,6 +9,8 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.torch_layers import NatureCNN
 from torch import nn
 
+from sb3_rpd.common.mixed_precision import features_extractors
+
 
 class ImageFeatures:
     """
@@ -33,7 +35,7 @@ class ImageFeatures:
         :param policy: A policy.
         :return: Whether its networks begin with SB3's own convolutions, on images that it scales.
         """
-        extractors = {type(policy.pi_features_extractor), type(policy.vf_features_extractor)}
+        extractors = {type(extractor) for extractor in features_extractors(policy)}
         return extractors == {NatureCNN} and policy.normalize_images and is_image_space(policy.observation_space)
 
     def scale(self, images: th.Tensor) -> th.Tensor:

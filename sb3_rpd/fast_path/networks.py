@@ -18,7 +18,11 @@ from stable_baselines3.common.torch_layers import FlattenExtractor, MlpExtractor
 from stable_baselines3.common.type_aliases import TensorDict
 from torch import nn
 
+from sb3_rpd.common.mixed_precision import features_extractors
 from sb3_rpd.fast_path.nature_cnn import ImageFeatures
+
+#: Where torch keeps the hooks of a module or tensor; there is no public way to see whether it has any.
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks", "_post_accumulate_grad_hooks")
 
 
 class Outputs(NamedTuple):
@@ -69,9 +73,10 @@ class AutogradNetworks(GaussianNetworks):
             else:
                 latent_actor = policy.mlp_extractor.forward_actor(extract(policy.pi_features_extractor))
                 latent_critic = policy.mlp_extractor.forward_critic(extract(policy.vf_features_extractor))
-            self._outputs = (policy.action_net(latent_actor), policy.value_net(latent_critic).flatten())
-        mean, values = self._outputs
-        return Outputs(mean.detach(), policy.log_std.detach().clone(), values.detach())
+            values = policy.value_net(latent_critic).flatten()
+            self._outputs = Outputs(policy.action_net(latent_actor), policy.log_std, values)
+        mean, log_std, values = self._outputs
+        return Outputs(mean.detach(), log_std.detach().clone(), values.detach())
 
     def _extractor_of(self, observations: th.Tensor | TensorDict) -> Callable[[nn.Module], th.Tensor]:
         """From a features extractor to the features of these observations."""
@@ -82,8 +87,9 @@ class AutogradNetworks(GaussianNetworks):
 
     def backward(self, gradient: Outputs) -> None:
         self._policy.optimizer.zero_grad()
-        self._policy.log_std.grad = gradient.log_std
-        th.autograd.backward(self._outputs, (gradient.mean, gradient.values))
+        # What the user has frozen, such as log_std, has no gradient
+        trained = [index for index, output in enumerate(self._outputs) if output.requires_grad]
+        th.autograd.backward([self._outputs[index] for index in trained], [gradient[index] for index in trained])
 
 
 class Perceptron:
@@ -95,6 +101,7 @@ class Perceptron:
 
     def __init__(self, layers: list[nn.Module]) -> None:
         linear = [layer for layer in layers if isinstance(layer, nn.Linear)]
+        self._layers = linear
         self._weights = [layer.weight.data for layer in linear]
         self._transposed = [weight.t() for weight in self._weights]
         self._biases = [layer.bias.data for layer in linear]
@@ -102,6 +109,14 @@ class Perceptron:
         self._bias_gradients = [layer.bias.grad for layer in linear]
         self._is_tanh = any(isinstance(layer, nn.Tanh) for layer in layers)
         self._inputs: list[th.Tensor] = []
+
+    def is_current(self) -> bool:
+        """:return: Whether the layers have their parameters where they had them when this was made."""
+        layers = zip(self._layers, self._weights, self._biases, strict=True)
+        return all(
+            layer.weight.data_ptr() == weight.data_ptr() and layer.bias.data_ptr() == bias.data_ptr()
+            for layer, weight, bias in layers
+        )
 
     def forward(self, features: th.Tensor) -> th.Tensor:
         self._inputs = [features]
@@ -136,6 +151,7 @@ class PerceptronNetworks(GaussianNetworks):
         self._policy = policy
         assert policy.log_std.grad is not None
         self._log_std_gradient = policy.log_std.grad
+        self._flatten = features_extractors(policy)[0]
         self._actor = Perceptron([*policy.mlp_extractor.policy_net, policy.action_net])
         self._critic = Perceptron([*policy.mlp_extractor.value_net, policy.value_net])
 
@@ -145,7 +161,9 @@ class PerceptronNetworks(GaussianNetworks):
         :param policy: A policy with a Gaussian over its actions.
         :return: Whether its networks are multi-layer perceptrons directly on the observation.
         """
-        if type(policy.features_extractor) is not FlattenExtractor or type(policy.mlp_extractor) is not MlpExtractor:
+        if {type(extractor) for extractor in features_extractors(policy)} != {FlattenExtractor}:
+            return False
+        if type(policy.mlp_extractor) is not MlpExtractor:
             return False
         towers = [policy.mlp_extractor.policy_net, policy.mlp_extractor.value_net]
         heads = [policy.action_net, policy.value_net]
@@ -153,14 +171,16 @@ class PerceptronNetworks(GaussianNetworks):
         linear = [layer for tower in towers for layer in list(tower)[0::2]] + heads
         return (
             all(type(layer) is nn.Linear and layer.bias is not None for layer in linear)
-            and all(parameter.requires_grad for parameter in policy.parameters())
+            and all(len(tower) % 2 == 0 for tower in towers)
             and len(activations) <= 1
             and activations <= {nn.Tanh, nn.ReLU}
+            and _are_all_parameters(policy, cast(list[nn.Linear], linear))
+            and not any(_has_hooks(module) for module in [*policy.modules()][1:])
         )
 
     def forward(self, observations: th.Tensor | TensorDict) -> Outputs:
         policy = self._policy
-        features = policy.pi_features_extractor(preprocessed(policy, observations))
+        features = self._flatten(preprocessed(policy, observations))
         values = self._critic.forward(features).flatten()
         return Outputs(self._actor.forward(features), policy.log_std.detach().clone(), values)
 
@@ -168,6 +188,22 @@ class PerceptronNetworks(GaussianNetworks):
         self._actor.backward(gradient.mean)
         self._critic.backward(gradient.values.unsqueeze(1))
         self._log_std_gradient.copy_(gradient.log_std)
+
+
+def _are_all_parameters(policy: ActorCriticPolicy, layers: list[nn.Linear]) -> bool:
+    """Whether these layers' parameters and ``log_std`` are all that a policy has, each once, none frozen or watched."""
+    parameters = [policy.log_std, *(parameter for layer in layers for parameter in (layer.weight, layer.bias))]
+    distinct = {*parameters}
+    return (
+        len(distinct) == len(parameters)
+        and distinct == {*policy.parameters()}
+        and all(parameter.requires_grad and not _has_hooks(parameter) for parameter in parameters)
+    )
+
+
+def _has_hooks(watched: th.Tensor | nn.Module) -> bool:
+    """Whether the user has a forward or backward hook there."""
+    return any(getattr(watched, name, None) for name in _HOOKS)
 
 
 def preprocessed(policy: ActorCriticPolicy, observations: th.Tensor | TensorDict) -> th.Tensor | TensorDict:
@@ -179,13 +215,13 @@ def preprocessed(policy: ActorCriticPolicy, observations: th.Tensor | TensorDict
     return preprocess_obs(observations, policy.observation_space, normalize_images=policy.normalize_images)
 
 
-def refuse_nan(mean: th.Tensor) -> None:
+def refuse_nan(of_actions: th.Tensor) -> None:
     """
-    :param mean: Means of actions.
+    :param of_actions: Means or log-probabilities of actions.
     :raises ValueError: if one is NaN; the distributions of the plain path check the same.
     """
-    if math.isnan(mean.sum().item()):
+    if math.isnan(of_actions.sum().item()):
         raise ValueError(
-            "The student's mean action is NaN. Either an observation or a reward is not finite, or the training has diverged: "
-            "then take a lower learning rate, or a lower imitation_coef."
+            "The student's distribution of actions is NaN. Either an observation or a reward is not finite, or the training "
+            "has diverged: then take a lower learning rate, or a lower imitation_coef."
         )
