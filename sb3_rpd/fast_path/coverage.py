@@ -6,6 +6,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 
 from sb3_rpd.common.buffers import TeacherDictRolloutBuffer, TeacherRolloutBuffer
 from sb3_rpd.common.losses import ImitationLoss
+from sb3_rpd.fast_path.acting import acts_fast
 
 #: The methods of a policy whose work the fast path does itself.
 _POLICY_METHODS = ("forward", "evaluate_actions", "predict_values", "extract_features", "_get_action_dist_from_latent")
@@ -21,7 +22,8 @@ def why_not_covered(policy: ActorCriticPolicy, buffer: object, loss: ImitationLo
     if type(policy.action_dist) is not DiagGaussianDistribution:
         return f"its actions have a {type(policy.action_dist).__name__}, not a DiagGaussianDistribution"
     for name in _POLICY_METHODS:
-        if getattr(type(policy), name) is not getattr(ActorCriticPolicy, name):
+        is_own = name in vars(policy) and not acts_fast(policy)
+        if is_own or getattr(type(policy), name) is not getattr(ActorCriticPolicy, name):
             return f"{type(policy).__name__} has its own {name}()"
     if type(buffer) not in (TeacherRolloutBuffer, TeacherDictRolloutBuffer):
         return f"its rollout buffer is of a class of its own, {type(buffer).__name__}"
@@ -41,7 +43,4 @@ def _why_not_optimizer(policy: ActorCriticPolicy) -> str | None:
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     if len(optimizer.param_groups) > 1 or {*parameters} != {*policy.parameters()}:
         return "its optimizer does not have all of its parameters in one group"
-    steps = {float(state["step"]) for state in optimizer.state.values() if "step" in state}
-    if len(steps) > 1 or len(optimizer.state) not in (0, len(parameters)):
-        return "its parameters have not been trained for the same number of steps"
     return None

@@ -8,6 +8,8 @@ import torch as th
 from torch.optim.adam import adam
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
+#: Where torch keeps the hooks of an optimizer; there is no public way to see whether it has any.
+_STEP_HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
 
 
 class FastOptimizer(ABC):
@@ -72,6 +74,16 @@ class FlatAdam(FastOptimizer):
     ``grad`` is there to be overwritten. For small networks, in which a parameter has less work than administration.
     """
 
+    @staticmethod
+    def fits(optimizer: th.optim.Adam) -> bool:
+        """
+        :param optimizer: A ``torch.optim.Adam`` with one group of parameters.
+        :return: Whether it trains all of them alike, and nobody has hooks on its steps or has replaced them.
+        """
+        steps = {float(state["step"]) for state in optimizer.state.values()}
+        is_watched = "step" in vars(optimizer) or any(getattr(optimizer, name, None) for name in _STEP_HOOKS)
+        return len(steps) <= 1 and len(optimizer.state) in (0, len(optimizer.param_groups[0]["params"])) and not is_watched
+
     def __enter__(self) -> "FlatAdam":
         self._homes = [parameter.data for parameter in self.parameters]
         self._vector = th.cat([home.flatten() for home in self._homes])
@@ -125,7 +137,7 @@ class FlatAdam(FastOptimizer):
         return {"step": states[0]["step"].to(self._vector.device, copy=True), **moments}
 
     def _write_state(self) -> None:
-        step = self._state["step"].cpu()
+        step = self._state["step"] if self.group["fused"] else self._state["step"].cpu()
         views = {name: self._views(self._state[name]) for name in _MOMENTS}
         for index, parameter in enumerate(self.parameters):
             state: dict[str, Any] = self.optimizer.state[parameter]

@@ -1,5 +1,6 @@
 """One training on the fast path: epochs over one rollout."""
 
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
 
@@ -66,22 +67,25 @@ class FastTraining:
         self._rows = rollout_rows(buffer, policy.device)
         self._observations = _to_device(buffer.observations, policy.device)
         self._minibatches = Minibatches(len(self._rows.returns), batch_size)
-        self._is_perceptron = PerceptronNetworks.fits(policy)
+        self._is_perceptron = PerceptronNetworks.fits(policy) and FlatAdam.fits(policy.optimizer)
         self._optimizer = FlatAdam(policy.optimizer) if self._is_perceptron else FusedAdam(policy.optimizer)
 
     def __enter__(self) -> "FastTraining":
-        self._optimizer.__enter__()
-        self._networks: GaussianNetworks
-        if self._is_perceptron:
-            self._networks = PerceptronNetworks(self._policy)
-        else:
-            self._networks = AutogradNetworks(self._policy, self._minibatches.batch_size)
+        with ExitStack() as stack:
+            stack.enter_context(self._optimizer)
+            self._networks: GaussianNetworks
+            if self._is_perceptron:
+                self._networks = PerceptronNetworks(self._policy)
+            else:
+                self._networks = AutogradNetworks(self._policy, self._minibatches.batch_size)
+            # There may be no memory for the networks, so only now
+            self._optimizer_exit = stack.pop_all()
         return self
 
     def __exit__(
         self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._optimizer.__exit__(error_type, error, traceback)
+        self._optimizer_exit.__exit__(error_type, error, traceback)
 
     @th.no_grad()
     def train_epoch(self, epoch: int, statistics: TrainingStatistics) -> float | None:
