@@ -103,6 +103,8 @@ class AutogradImitation(ImitationGradient):
             ratio = log_ratio(mean, log_std, rows).value.exp()
             by_row = self.loss.per_sample(gaussian(mean, log_std), rows.labels, ratio, self.clip_range)
             loss = self.coef * (by_row * rows.label_weights).sum()
+        if not loss.requires_grad:
+            return
         of_mean, of_log_std = th.autograd.grad(loss, (mean, log_std), materialize_grads=True)
         gradient.mean.add_(of_mean)
         gradient.log_std.add_(of_log_std)
