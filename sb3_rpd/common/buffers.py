@@ -56,6 +56,9 @@ class TeacherLabelsMixin(RolloutBuffer):
 
     def _env_major(self, array: np.ndarray) -> np.ndarray:
         """The same empty array of shape (buffer_size, n_envs, ...) with its memory in another order."""
+        if array.shape[:2] != (self.buffer_size, self.n_envs):
+            # The layout of a user's class
+            return array
         return array.reshape(self.n_envs, self.buffer_size, *array.shape[2:]).swapaxes(0, 1)
 
     def add_labels(self, steps: np.ndarray, envs: np.ndarray, output: CheckedOutput) -> None:
