@@ -102,6 +102,7 @@ class Perceptron:
     def __init__(self, layers: list[nn.Module]) -> None:
         linear = [layer for layer in layers if isinstance(layer, nn.Linear)]
         self._layers = linear
+        self._addresses = _addresses(linear)
         self._weights = [layer.weight.data for layer in linear]
         self._transposed = [weight.t() for weight in self._weights]
         self._biases = [layer.bias.data for layer in linear]
@@ -112,11 +113,7 @@ class Perceptron:
 
     def is_current(self) -> bool:
         """:return: Whether the layers have their parameters where they had them when this was made."""
-        layers = zip(self._layers, self._weights, self._biases, strict=True)
-        return all(
-            layer.weight.data_ptr() == weight.data_ptr() and layer.bias.data_ptr() == bias.data_ptr()
-            for layer, weight, bias in layers
-        )
+        return self._addresses == _addresses(self._layers)
 
     def forward(self, features: th.Tensor) -> th.Tensor:
         self._inputs = [features]
@@ -138,6 +135,12 @@ class Perceptron:
                 gradient = th.addcmul(gradient, gradient * layer_input, layer_input, value=-1.0)
             else:
                 gradient.mul_(layer_input > 0.0)
+
+
+def _addresses(layers: list[nn.Linear]) -> list[int]:
+    # At every step of a rollout, so not through the modules' slow attributes if there is another way
+    by_name = [getattr(layer, "_parameters", None) or dict(layer.named_parameters()) for layer in layers]
+    return [parameter.data_ptr() for parameters in by_name for parameter in parameters.values()]
 
 
 class PerceptronNetworks(GaussianNetworks):

@@ -176,6 +176,9 @@ class Meddling(BaseCallback):
 
 def replace_data(policy: ActorCriticPolicy, n_steps: int) -> None:
     policy.action_net.weight.data = policy.action_net.weight.data + 0.01
+
+
+def replace_data_of_critic(policy: ActorCriticPolicy, n_steps: int) -> None:
     policy.value_net.bias.data = policy.value_net.bias.data + 0.01
 
 
@@ -197,6 +200,7 @@ CHANGES: dict[str, Callable[[ActorCriticPolicy, int], Any]] = {
     "new_log_std": lambda policy, n_steps: setattr(policy, "log_std", nn.Parameter(policy.log_std - 0.1)),
     "weights": lambda policy, n_steps: policy.mlp_extractor.policy_net[0].weight.mul_(1.1),
     "data": replace_data,
+    "data_of_critic": replace_data_of_critic,
     "parameters": replace_parameters,
     "loaded": load,
     "assigned": assign,
