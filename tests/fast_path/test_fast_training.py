@@ -44,8 +44,7 @@ def train(model: RPD, iterations: int, callback: Any = None) -> RPD:
 
 def assert_close(plain: RPD, fast: RPD) -> None:
     for name, parameter in plain.policy.state_dict().items():
-        # The first steps of a new Adam enlarge rounding errors by lr / eps
-        th.testing.assert_close(fast.policy.state_dict()[name], parameter, rtol=0, atol=1e-5, msg=name)
+        th.testing.assert_close(fast.policy.state_dict()[name], parameter, rtol=0, atol=1e-6, msg=name)
 
 
 class DoubleClamp(nn.Module):
@@ -56,7 +55,8 @@ class DoubleClamp(nn.Module):
 
 
 def new_optimizer(model: RPD, **kwargs: Any) -> None:
-    model.policy.optimizer = th.optim.Adam(model.policy.parameters(), **{"lr": 3e-4, "eps": 1e-5} | kwargs)
+    # The first steps of a new Adam enlarge rounding errors by lr / eps
+    model.policy.optimizer = th.optim.Adam(model.policy.parameters(), **{"lr": 3e-4, "eps": 1e-3} | kwargs)
 
 
 def freeze(*names: str) -> Callable[[RPD], None]:
