@@ -5,7 +5,8 @@
 #   make test-transformers   OpenVLATeacher's tests with the lowest release of transformers that it works on
 #   make lint       ruff                               make format     let ruff repair what it can
 #   make type       mypy                               make doc        the documentation, in docs/_build/html
-#   make bench      the benchmarks                     make clean      remove the virtual environment and everything built
+#   make bench      the benchmarks (records in runs/bench; SB3_DISTILL=FOLDER, a copy of sb3_distill, compares with that as well)
+#   make clean      remove the virtual environment and everything built
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -22,7 +23,7 @@ TORCH ?= torch==2.13.0
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 CHECKED := sb3_rpd tests examples benchmarks docs/conf.py
-BENCHMARKS := benchmarks/env_overhead.py benchmarks/openvla_throughput.py
+BENCHMARKS := rollout_memory label_overlap env_overhead openvla_throughput process_teacher
 
 # Small tensors: a second thread gains nothing and costs a lot as soon as the cores are busy.
 export OMP_NUM_THREADS ?= 1
@@ -87,7 +88,9 @@ doc: $(VENV)/.extra-docs
 	$(BIN)/python -m sphinx -E -W --keep-going -n -b html docs docs/_build/html
 
 bench: $(VENV)/.extra-extra $(VENV)/.extra-openvla
-	for benchmark in $(BENCHMARKS); do $(BIN)/python $$benchmark; done
+	mkdir -p runs/bench
+	$(BIN)/python benchmarks/training_speed.py --json runs/bench/training_speed.json $(if $(SB3_DISTILL),--ppd $(SB3_DISTILL))
+	for benchmark in $(BENCHMARKS); do $(BIN)/python benchmarks/$$benchmark.py --json runs/bench/$$benchmark.json; done
 
 clean:
 	rm -rf .venv .venv-transformers build dist docs/_build runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -9,9 +9,7 @@ process. No variant has a renderer, which leaves ManiSkill2 the least work of it
 """
 
 import argparse
-import json
 import os
-import platform
 import time
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch are impo
 import gymnasium as gym
 import numpy as np
 import torch as th
+from measuring import spread_of_ratios, write_record
 
 from sb3_rpd.common.wrappers import TeacherActionWrapper
 from sb3_rpd.envs import ASSET_FREE_TASKS, make_maniskill2_env, privileged_state, proprioception, task_instruction
@@ -68,12 +67,9 @@ def compare(task: str, rounds: int, steps: int) -> dict[str, Any]:
             raise RuntimeError(f"{task}: the variants gave different returns, {returns}")
     for env in envs.values():
         env.close()
-    bare = np.array(seconds.pop("bare"))
+    bare = seconds.pop("bare")
     result: dict[str, Any] = {"task": task, "bare_step_ms": 1000 * np.median(bare) / steps}
-    for name, elapsed_all in seconds.items():
-        low, median, high = np.percentile(np.array(elapsed_all) / bare, [25, 50, 75])
-        result[name] = {"ratio": median, "quartiles": [low, high]}
-    return result
+    return result | {name: spread_of_ratios(elapsed, bare).as_json() for name, elapsed in seconds.items()}
 
 
 def main() -> None:
@@ -92,12 +88,9 @@ def main() -> None:
         print(f"{task} (bare: {result['bare_step_ms']:.2f} ms)")
         for name in ("wrapped", "with_teacher_info"):
             low, high = result[name]["quartiles"]
-            print(f"    {name:18s} {result[name]['ratio']:.3f}  (quartiles {low:.3f} to {high:.3f})")
+            print(f"    {name:18s} {result[name]['median']:.3f}  (quartiles {low:.3f} to {high:.3f})")
         results.append(result)
-    if args.json:
-        settings = {"rounds": args.rounds, "steps": args.steps, "limit": LIMIT}
-        record = {"python": platform.python_version(), "cpus": os.cpu_count(), **settings, "results": results}
-        args.json.write_text(json.dumps(record, indent=2) + "\n")
+    write_record(args.json, {"rounds": args.rounds, "steps": args.steps, "limit": LIMIT}, results)
 
 
 if __name__ == "__main__":

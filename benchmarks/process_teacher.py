@@ -1,12 +1,16 @@
 """
 What a busy teacher costs its student: in a thread of the student's process, and in a process of its own.
 
-PPO trains CartPole while a thread asks a teacher about one batch of camera frames after the other. An iteration of training
-is timed with no teacher, with the teacher in that thread, and with the same teacher in a ``ProcessTeacher``, in turns; in each
+PPO trains CartPole while a thread asks a teacher about one batch of camera frames after the other. Iterations of training are
+timed with no teacher, with the teacher in that thread, and with the same teacher in a ``ProcessTeacher``, in turns; in each
 round the times are divided by the first one, and the median over the rounds is reported with the quartiles. Three teachers:
 one that computes in Python, one that calls many small tensor operations (an eager network on a GPU keeps its thread busy like
 that), and one that multiplies large matrices. Each is bound to one core; a machine with fewer than two free cores measures the
 cores instead.
+
+An iteration is short on purpose: 8 steps and one minibatch, some 650 tensor operations. A thread that computes in Python gives
+the interpreter away only after 5 ms (``sys.getswitchinterval``), and on an idle machine the student can have to wait that long
+after each operation: seconds for such an iteration, minutes for one of usual length.
 
     python benchmarks/process_teacher.py [--rounds 9] [--json FILE]
 """
@@ -32,6 +36,9 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
 
 from sb3_rpd.teachers import ProcessTeacher, Teacher
+
+#: For how long iterations are repeated and timed together, at least one of them.
+SECONDS = 0.5
 
 #: What the teacher is shown: 16 camera frames.
 FRAMES = np.zeros((16, 224, 224, 3), dtype=np.uint8)
@@ -99,13 +106,16 @@ def asked_all_the_time(teacher: Teacher | None) -> Iterator[None]:
 def seconds_of_an_iteration(model: PPO, teacher: Teacher | None) -> float:
     with asked_all_the_time(teacher):
         started = time.perf_counter()
-        model.learn(model.n_steps * model.n_envs, reset_num_timesteps=False)
-        return time.perf_counter() - started
+        n_iterations, elapsed = 0, 0.0
+        while elapsed < SECONDS:
+            model.learn(model.n_steps * model.n_envs, reset_num_timesteps=False)
+            n_iterations, elapsed = n_iterations + 1, time.perf_counter() - started
+        return elapsed / n_iterations
 
 
 def measure(rounds: int) -> dict[str, Any]:
     env = make_vec_env("CartPole-v1", n_envs=4, seed=0)
-    model = PPO("MlpPolicy", env, n_steps=256, batch_size=64, n_epochs=4, device="cpu", seed=0)
+    model = PPO("MlpPolicy", env, n_steps=8, batch_size=32, n_epochs=1, device="cpu", seed=0)
     teachers: dict[str, Teacher | None] = {"none": None}
     for name, work in WORK.items():
         teachers[f"{name}, thread"] = BusyTeacher(work)
@@ -141,7 +151,7 @@ def main() -> None:
 
     result = measure(args.rounds)
     print(
-        f"{result['iteration_seconds']:.2f} s for an iteration of training without a teacher; with one, as a multiple of that:"
+        f"{result['iteration_seconds']:.3f} s for an iteration of training without a teacher; with one, as a multiple of that:"
     )
     for name in WORK:
         for place in ("thread", "process"):

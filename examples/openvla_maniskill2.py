@@ -22,7 +22,7 @@ import torch as th
 
 from sb3_rpd import RPD, TeacherActionWrapper
 from sb3_rpd.envs import human_frame, make_maniskill2_vec_env, task_instruction
-from sb3_rpd.teachers import OpenVLATeacher
+from sb3_rpd.teachers import OpenVLATeacher, Teacher
 from sb3_rpd.teachers.openvla import make_tiny_openvla
 
 
@@ -31,43 +31,49 @@ def show_teacher(env: Any) -> TeacherActionWrapper:
     return TeacherActionWrapper(env, observation={"frame": human_frame}, instruction=task_instruction)
 
 
-def count_equal_labels(student: RPD, teacher: OpenVLATeacher, instruction: str) -> tuple[int, int]:
-    """
-    Ask the teacher once more about each frame of the last rollout.
+def train_student(teacher: Teacher, args: argparse.Namespace) -> RPD:
+    env = make_maniskill2_vec_env(args.task, args.n_envs, "rgb", seed=0, image_size=args.image_size, wrap=show_teacher)
+    student = RPD("CnnPolicy", env, n_steps=32, batch_size=64, n_epochs=2, gamma=0.8, seed=0, teacher=teacher)
+    student.learn(args.timesteps)
+    student.save(args.output / "student.zip")
+    return student
 
-    :return: How many of the labels it confirms to the last bit, and how many there are.
-    """
+
+def compare_labels(student: RPD, teacher: OpenVLATeacher) -> None:
+    """Ask the teacher once more about each frame of the last rollout; count the labels that it confirms to the last bit."""
+    (instruction,) = set(student.env.get_attr("instruction"))
     buffer = student.rollout_buffer
     # after training, all entries of one environment come before those of the next; images are channels first
     frames = buffer.observations.astype(np.uint8).transpose(0, 2, 3, 1)
     labels = buffer.teacher_actions.swapaxes(0, 1).reshape(len(frames), -1)
+    teacher.setup(student.action_space)
     answers = teacher.predict({"frame": frames}, [instruction] * len(frames)).actions
-    return int((labels == answers).all(axis=1).sum()), len(labels)
+    equal = (labels == answers).all(axis=1).sum()
+    print(f'{len(labels)} labels for "{instruction}", {equal} of them equal a direct answer of {teacher.checkpoint}')
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def read_arguments(description: str, output: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", help="folder or hub id; without it, a tiny one is made")
     parser.add_argument("--unnorm-key", default="maniskill_human:7.0.0")
     parser.add_argument("--task", default="LiftCube-v0")
     parser.add_argument("--timesteps", type=int, default=256, help="environment steps to train for")
     parser.add_argument("--n-envs", type=int, default=4)
     parser.add_argument("--image-size", type=int, default=128, help="side of the frames (the paper's: 256)")
-    parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("runs/openvla"))
+    parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path(output))
     args = parser.parse_args()
-    th.set_num_threads(1)
+    args.checkpoint = args.checkpoint or str(make_tiny_openvla(args.output / "tiny"))
+    return args
 
-    checkpoint = args.checkpoint or make_tiny_openvla(args.output / "tiny")
-    teacher = OpenVLATeacher(checkpoint, args.unnorm_key)
-    env = make_maniskill2_vec_env(args.task, args.n_envs, "rgb", seed=0, image_size=args.image_size, wrap=show_teacher)
-    student = RPD("CnnPolicy", env, n_steps=32, batch_size=64, n_epochs=2, gamma=0.8, seed=0, teacher=teacher)
-    student.learn(args.timesteps)
-    student.save(args.output / "student.zip")
 
-    (instruction,) = set(env.get_attr("instruction"))
-    equal, labels = count_equal_labels(student, teacher, instruction)
-    print(f'{labels} labels for "{instruction}", {equal} of them equal a direct answer of {checkpoint}')
-    env.close()
+def main() -> None:
+    args = read_arguments(__doc__, output="runs/openvla")
+    th.set_num_threads(1)  # for networks of this size more threads are slower
+
+    teacher = OpenVLATeacher(args.checkpoint, args.unnorm_key)
+    student = train_student(teacher, args)
+    compare_labels(student, teacher)
+    student.env.close()
 
 
 if __name__ == "__main__":

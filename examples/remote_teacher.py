@@ -1,74 +1,71 @@
 """
-A teacher in a process of its own: `sb3-rpd serve` serves a controller, RPD asks it over the loopback address.
+The same as openvla_maniskill2.py, with OpenVLA in another process: `sb3-rpd serve` serves it, RPD asks it over a socket.
 
-In the same way a VLA runs in another environment, on another GPU or machine, and the student's process stays free of it.
+In the same way it runs in another environment, on another GPU or on another machine. As printed, the teacher is a tiny
+checkpoint with random weights, made on the spot; with the real one:
 
-    python examples/remote_teacher.py [--timesteps 8192]
+    python examples/remote_teacher.py
+    python examples/remote_teacher.py --checkpoint Juelg/openvla-7b-finetuned-maniskill --image-size 256 \\
+        --n-envs 16 --timesteps 200000
+
+This program starts the server itself. By hand it would be, in this folder:
+
+    OPENVLA_CHECKPOINT=Juelg/openvla-7b-finetuned-maniskill sb3-rpd serve remote_teacher:make_teacher --port 8000
+
+Needs `pip install "sb3_rpd[maniskill2,openvla,remote]"`.
 """
 
-import argparse
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-import numpy as np
 import torch as th
-from stable_baselines3.common.env_util import make_vec_env
+from openvla_maniskill2 import compare_labels, read_arguments, train_student
 
-from sb3_rpd import RPD
-from sb3_rpd.teachers import FunctionTeacher, OpenPITeacher
-
-
-def swing_up(observations: np.ndarray) -> np.ndarray:
-    """Torques for a batch of pendulums: pump energy in, and balance near the top."""
-    cosine, sine, velocity = observations.T
-    angle = np.arctan2(sine, cosine)
-    missing_energy = 15.0 * (1.0 - cosine) - velocity**2 / 2.0
-    torque = np.where(np.abs(angle) < 0.4, -8.0 * angle - 1.5 * velocity, np.sign(velocity * missing_energy))
-    return np.clip(torque, -2.0, 2.0)[:, np.newaxis]
+from sb3_rpd.teachers import OpenPITeacher, OpenVLATeacher
 
 
-def make_teacher() -> FunctionTeacher:
-    """What the server's process calls: "remote_teacher:make_teacher"."""
-    return FunctionTeacher(swing_up)
+def make_teacher() -> OpenVLATeacher:
+    """What the server's process calls. A factory takes no arguments, so what it has to know is in the environment."""
+    return OpenVLATeacher(os.environ["OPENVLA_CHECKPOINT"], os.environ.get("OPENVLA_UNNORM_KEY", "maniskill_human:7.0.0"))
 
 
 @contextmanager
-def served_teacher() -> Iterator[str]:
+def served_teacher(checkpoint: str, unnorm_key: str) -> Iterator[str]:
     """Run `sb3-rpd serve` at a free port, yield its address, and end it."""
     command = [sys.executable, "-m", "sb3_rpd.cli", "serve", "remote_teacher:make_teacher", "--port", "0"]
-    # the module is found in the server's current folder
-    with subprocess.Popen(command, cwd=Path(__file__).parent, stdout=subprocess.PIPE, text=True) as server:
+    settings = {
+        "OPENVLA_CHECKPOINT": checkpoint,
+        "OPENVLA_UNNORM_KEY": unnorm_key,
+        "PYTHONPATH": os.pathsep.join(sys.path),  # it finds the modules that this program finds
+    }
+    with subprocess.Popen(command, env={**os.environ, **settings}, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
         try:
-            assert server.stdout is not None
             line = server.stdout.readline().strip()  # "Serving remote_teacher:make_teacher at ws://127.0.0.1:43210"
+            if not line:
+                sys.exit("The server did not start.")
             print(line)
             yield line.split(" at ")[1]
         finally:
             server.terminate()
+            print(server.stdout.read().strip())  # "Answered 256 observations in 2 requests"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--timesteps", type=int, default=8192, help="environment steps to train for")
-    args = parser.parse_args()
+    args = read_arguments(__doc__, output="runs/remote")
     th.set_num_threads(1)  # for networks of this size more threads are slower
 
-    env = make_vec_env("Pendulum-v1", n_envs=8, seed=0)
-    with served_teacher() as url:
-        teacher = OpenPITeacher(url)
-        student = RPD("MlpPolicy", env, teacher=teacher, n_steps=256, batch_size=128, gamma=0.9, seed=0, device="cpu")
-        student.learn(args.timesteps)
-
-        # training has put the steps of each environment one after the other
-        observations = student.rollout_buffer.observations
-        labels = student.rollout_buffer.teacher_actions.swapaxes(0, 1).reshape(-1, 1)
-        direct = swing_up(observations).astype(np.float32)
-        equal = np.sum(labels == direct)
-        print(f"{len(labels)} labels of the last rollout, {equal} of them equal to the controller's own action")
+    with served_teacher(args.checkpoint, args.unnorm_key) as url:
+        # the first answer has to wait until the server has loaded its teacher: minutes for the real one
+        teacher = OpenPITeacher(url, timeout=1800.0)
+        student = train_student(teacher, args)
         teacher.close()
+    # the server's copy of the network is gone before there is one here
+    compare_labels(student, OpenVLATeacher(args.checkpoint, args.unnorm_key))
+    student.env.close()
 
 
 if __name__ == "__main__":

@@ -81,6 +81,7 @@ def _serve(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> in
                 signal.signal(number, lambda *_: stop.set())
             print(f"Serving {arguments.teacher} at {server.url}", flush=True)
             stop.wait()
+        print(f"Answered {server.answered_observations} observations in {server.answered_requests} requests", flush=True)
     finally:
         teacher.close()
     return 0

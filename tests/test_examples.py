@@ -13,10 +13,13 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 ARGUMENTS = {
     "quickstart.py": [],
     "teacher_view.py": ["--timesteps", "2048"],
-    "remote_teacher.py": ["--timesteps", "2048"],
+    "own_teacher.py": ["--timesteps", "8192", "--process"],
     "maniskill2_demo.py": ["--quick"],
     "openvla_maniskill2.py": ["--n-envs", "2", "--timesteps", "64", "--image-size", "64"],
+    "remote_teacher.py": ["--n-envs", "2", "--timesteps", "128", "--image-size", "64"],
 }
+
+ALL_LABELS_ARE_THE_TEACHERS = r'^64 labels for "lift up the cube", 64 of them equal a direct answer of runs/\w+/tiny$'
 
 
 def run(name: str, folder: Path) -> str:
@@ -46,8 +49,16 @@ def test_teacher_view(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_remote_teacher_gives_the_labels_of_the_teacher_itself(tmp_path: Path) -> None:
-    assert "2048 labels of the last rollout, 2048 of them equal" in run("remote_teacher.py", tmp_path)
+def test_own_teacher(tmp_path: Path) -> None:
+    printed = run("own_teacher.py", tmp_path)
+
+    assert "ProcessTeacher(__main__:Swing) is ready" in printed
+    # where the car stands still, which it seldom does, there is no label
+    (labelled,) = re.findall(r"^(\d+)% of the last rollout's states have a label$", printed, flags=re.MULTILINE)
+    assert 80 < int(labelled) < 100
+    # Measured with three seeds: 91 to 98; the teacher alone 89, PPO 0 after four times the steps
+    (mean_return,) = re.findall(r"^student: mean return (-?[\d.]+)", printed, flags=re.MULTILINE)
+    assert float(mean_return) > 50
 
 
 @pytest.mark.slow
@@ -67,7 +78,18 @@ def test_maniskill2_demo(tmp_path: Path) -> None:
 def test_openvla_maniskill2(tmp_path: Path) -> None:
     printed = run("openvla_maniskill2.py", tmp_path)
 
-    assert re.search(r'^64 labels for "lift up the cube", 64 of them equal a direct answer', printed, flags=re.MULTILINE), (
-        printed
-    )
+    assert re.search(ALL_LABELS_ARE_THE_TEACHERS, printed, flags=re.MULTILINE), printed
     assert (tmp_path / "runs/openvla/student.zip").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.maniskill2
+@pytest.mark.rendering
+def test_remote_teacher(tmp_path: Path) -> None:
+    printed = run("remote_teacher.py", tmp_path)
+
+    assert re.search(r"^Serving remote_teacher:make_teacher at ws://127\.0\.0\.1:\d+$", printed, flags=re.MULTILINE), printed
+    # two rollouts, each of them one batch
+    assert re.search(r"^Answered 128 observations in 2 requests$", printed, flags=re.MULTILINE), printed
+    assert re.search(ALL_LABELS_ARE_THE_TEACHERS, printed, flags=re.MULTILINE), printed
+    assert (tmp_path / "runs/remote/student.zip").is_file()

@@ -32,7 +32,8 @@ class TeacherLabelsMixin(RolloutBuffer):
     Adds the teacher's labels to a rollout buffer.
 
     A label has the units of the buffer's ``actions``: the environment's, or [-1, 1] under a squashing policy. NaN means
-    "no label". The storage is environment-major, so that it is already in the order into which SB3 flattens a rollout.
+    "no label". Labels and observations are stored environment-major, which is the order into which SB3 flattens a rollout:
+    it then does so without a copy, and the rollout is in memory once and not twice.
     """
 
     #: Shape (buffer_size, n_envs, action_dim), float32, NaN where there is no label.
@@ -42,7 +43,23 @@ class TeacherLabelsMixin(RolloutBuffer):
         self._flat_actions = np.full((self.n_envs * self.buffer_size, self.action_dim), np.nan, dtype=np.float32)
         self.teacher_actions = self._flat_actions.reshape(self.n_envs, self.buffer_size, -1).swapaxes(0, 1)
         self._flat_distributions: np.ndarray | None = None
+        # Those of the last rollout, before there is memory for those of the next
+        self.observations: Any = None
         super().reset()
+        self._map_observations(self._env_major)
+
+    def _map_observations(self, function: Callable[[np.ndarray], np.ndarray]) -> None:
+        if isinstance(self.observations, dict):
+            self.observations = {name: function(array) for name, array in self.observations.items()}
+        else:
+            self.observations = function(self.observations)
+
+    def _env_major(self, array: np.ndarray) -> np.ndarray:
+        """The same empty array of shape (buffer_size, n_envs, ...) with its memory in another order."""
+        if array.shape[:2] != (self.buffer_size, self.n_envs):
+            # The layout of a user's class
+            return array
+        return array.reshape(self.n_envs, self.buffer_size, *array.shape[2:]).swapaxes(0, 1)
 
     def add_labels(self, steps: np.ndarray, envs: np.ndarray, output: CheckedOutput) -> None:
         """
@@ -60,21 +77,35 @@ class TeacherLabelsMixin(RolloutBuffer):
                 self._flat_distributions = np.ones(shape, dtype=np.float32)
             self._flat_distributions[entries] = output.distribution
 
+    def flatten(self) -> None:
+        """What the first call of ``get`` does: the first axis of all that it returns is made the entries."""
+        assert self.full, "The rollout is not complete."
+        if self.generator_ready:
+            return
+        for name in ("actions", "values", "log_probs", "advantages", "returns"):
+            setattr(self, name, self.swap_and_flatten(getattr(self, name)))
+        self._map_observations(self.swap_and_flatten)
+        self.generator_ready = True
+
     def labelled_fraction(self) -> float:
         """:return: The share of the rollout's entries that have a label."""
         return float(np.mean(~np.isnan(self._flat_actions).any(axis=1)))
 
     def _get_samples(self, batch_inds: np.ndarray, *args: Any, **kwargs: Any) -> TeacherRolloutBufferSamples:  # type: ignore[override]
         samples = super()._get_samples(batch_inds, *args, **kwargs)
-        return _with_labels(cast(Any, type(samples)))(*samples, self._get_labels(batch_inds))
+        return _with_labels(cast(Any, type(samples)))(*samples, self.labels(batch_inds))
 
-    def _get_labels(self, batch_inds: np.ndarray) -> TeacherLabels:
-        actions = self._flat_actions[batch_inds]
+    def labels(self, entries: np.ndarray) -> TeacherLabels:
+        """
+        :param entries: Indices of entries, in environment-major order.
+        :return: Their labels, on the device.
+        """
+        actions = self._flat_actions[entries]
         labelled = ~np.isnan(actions).any(axis=1)
         actions[~labelled] = 0.0
         distribution = None
         if self._flat_distributions is not None:
-            distribution = self.to_torch(self._flat_distributions[batch_inds])
+            distribution = self.to_torch(self._flat_distributions[entries])
         is_box = isinstance(self.action_space, spaces.Box)
         return TeacherLabels(
             actions=self.to_torch(actions),

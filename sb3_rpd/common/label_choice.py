@@ -34,6 +34,8 @@ class LabelChoice:
         :param n_envs: Number of environments.
         :return: Shape (n_envs,), bool: which environments' entries to ask about.
         """
+        if self.every == 1 and self.fraction == 1.0:
+            return np.ones(n_envs, dtype=bool)
         if self.fraction < 1.0:
             return self._generator.random(n_envs) < self.fraction
         turns = (step + np.arange(n_envs)) % self.every

@@ -14,8 +14,9 @@ from gymnasium import spaces
 
 from sb3_rpd.common.buffers import TeacherLabelsMixin
 from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.teacher_inputs import stack, stack_inputs
 from sb3_rpd.common.teacher_outputs import CheckedOutput, check_teacher_output
-from sb3_rpd.common.type_aliases import RawObservation, TeacherInfo
+from sb3_rpd.common.type_aliases import TeacherInfo
 from sb3_rpd.teachers.base import Teacher, TeacherOutput
 
 
@@ -49,12 +50,40 @@ class LabelStatistics(NamedTuple):
         )
 
 
-class LabelQuery(NamedTuple):
-    """One rollout-buffer entry that waits for its label, with what the teacher may see of it."""
+class LabelQueries(NamedTuple):
+    """
+    Rollout-buffer entries that wait for their labels, in columns of equal length.
 
-    step: int
-    env: int
-    info: TeacherInfo
+    :param steps: Position of each in the rollout.
+    :param envs: Its environment.
+    :param infos: What the teacher may see of it.
+    """
+
+    steps: list[int]
+    envs: list[int]
+    infos: list[TeacherInfo]
+
+    def extend(self, step: int, envs: list[int], infos: Sequence[TeacherInfo]) -> None:
+        """
+        Add entries of one step.
+
+        :param step: Its position in the rollout.
+        :param envs: The environments whose entries are added.
+        :param infos: What the teacher may see of each environment.
+        """
+        self.steps.extend([step] * len(envs))
+        self.envs.extend(envs)
+        self.infos.extend([infos[env] for env in envs])
+
+    def pop_first(self, count: int) -> "LabelQueries":
+        """
+        :param count: A number of entries.
+        :return: That many, or as many as there are, from the front; they are no longer here.
+        """
+        first = LabelQueries(self.steps[:count], self.envs[:count], self.infos[:count])
+        for column in self:
+            del column[:count]
+        return first
 
 
 class Labeler:
@@ -93,7 +122,7 @@ class Labeler:
         """Whether labels come with a standard deviation or logits."""
         return self.teacher is not None and self.teacher.gives_distribution
 
-    def ask(self, buffer: TeacherLabelsMixin, queries: Sequence[LabelQuery]) -> LabelStatistics:
+    def ask(self, buffer: TeacherLabelsMixin, queries: LabelQueries) -> LabelStatistics:
         """
         Ask the teacher about one batch of entries and write its labels.
 
@@ -104,7 +133,7 @@ class Labeler:
         """
         return self._label(buffer, queries, self._predict)
 
-    def take_actions(self, buffer: TeacherLabelsMixin, queries: Sequence[LabelQuery]) -> LabelStatistics:
+    def take_actions(self, buffer: TeacherLabelsMixin, queries: LabelQueries) -> LabelStatistics:
         """
         Write the actions that controllers in the environments have given already.
 
@@ -113,12 +142,12 @@ class Labeler:
         :return: What it took.
         :raises TeacherError: if an action has the wrong shape or dtype before any had the right one.
         """
-        return self._label(buffer, queries, lambda taken: _stack("action", [query.info["action"] for query in taken]))
+        return self._label(buffer, queries, lambda infos: stack("action", [info["action"] for info in infos]))
 
-    def _predict(self, queries: Sequence[LabelQuery]) -> np.ndarray | TeacherOutput:
+    def _predict(self, infos: Sequence[TeacherInfo]) -> np.ndarray | TeacherOutput:
         if self.teacher is None:
             raise TeacherError("there is no teacher to ask where an environment's controller gives no action")
-        observations, instructions = stack_queries(queries)
+        observations, instructions = stack_inputs(infos)
         # Gradients are switched off for each thread by itself
         with th.no_grad():
             return self.teacher.predict(observations, instructions)
@@ -126,31 +155,30 @@ class Labeler:
     def _label(
         self,
         buffer: TeacherLabelsMixin,
-        queries: Sequence[LabelQuery],
-        answer: Callable[[Sequence[LabelQuery]], np.ndarray | TeacherOutput],
+        queries: LabelQueries,
+        answer: Callable[[Sequence[TeacherInfo]], np.ndarray | TeacherOutput],
     ) -> LabelStatistics:
-        started = time.perf_counter()
+        started, n_asked = time.perf_counter(), len(queries.infos)
         try:
-            output = check_teacher_output(answer(queries), self.action_space, len(queries))
+            output = check_teacher_output(answer(queries.infos), self.action_space, n_asked)
         except Exception as error:
             complaint = str(error) if isinstance(error, TeacherError) else f"{self.source} raised {error!r}"
             if not self._has_answered:
                 raise TeacherError(f"The first query to {self.source} failed: {complaint}") from error
             self._warn_once(complaint)
-            return LabelStatistics(len(queries), len(queries), time.perf_counter() - started, complaint)
+            return LabelStatistics(n_asked, n_asked, time.perf_counter() - started, complaint)
         self._has_answered = True
         return self._write(buffer, queries, output, time.perf_counter() - started)
 
     def _write(
-        self, buffer: TeacherLabelsMixin, queries: Sequence[LabelQuery], output: CheckedOutput, seconds: float
+        self, buffer: TeacherLabelsMixin, queries: LabelQueries, output: CheckedOutput, seconds: float
     ) -> LabelStatistics:
-        steps = np.array([query.step for query in queries])
-        envs = np.array([query.env for query in queries])
+        steps, envs = np.array(queries.steps), np.array(queries.envs)
         buffer.add_labels(steps, envs, output._replace(actions=self.to_policy_units(output.actions)))
         if output.complaint is not None:
             self._warn_once(output.complaint)
         missing = int(np.isnan(output.actions).any(axis=1).sum())
-        return LabelStatistics(len(queries), missing, seconds, output.complaint)
+        return LabelStatistics(len(steps), missing, seconds, output.complaint)
 
     def _warn_once(self, complaint: str) -> None:
         if self._has_warned:
@@ -183,7 +211,7 @@ class RolloutLabelling:
         self._buffer = buffer
         self._batch_size = batch_size
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="rpd-labeler") if asynchronous else None
-        self._gathered: list[LabelQuery] = []
+        self._gathered = LabelQueries([], [], [])
         self._answers: deque[Future[LabelStatistics]] = deque()
         self._statistics = LabelStatistics()
 
@@ -195,7 +223,7 @@ class RolloutLabelling:
     ) -> None:
         if self._executor is not None:
             self._executor.shutdown(wait=True, cancel_futures=True)
-        self._gathered.clear()
+        self._gathered = LabelQueries([], [], [])
         self._answers.clear()
 
     def submit(self, step: int, infos: Sequence[TeacherInfo], chosen: np.ndarray) -> None:
@@ -207,14 +235,16 @@ class RolloutLabelling:
         :param chosen: Shape (n_envs,), bool: which environments' entries are to be labelled.
         :raises TeacherError: if the first query failed, as soon as that is known.
         """
-        queries = [LabelQuery(step, int(env), infos[env]) for env in np.flatnonzero(chosen)]
-        ready = [query for query in queries if "action" in query.info]
-        if ready:
+        envs = np.flatnonzero(chosen).tolist()
+        with_action = [env for env in envs if "action" in infos[env]]
+        if with_action:
+            ready = LabelQueries([], [], [])
+            ready.extend(step, with_action, infos)
             self._add(self._labeler.take_actions(self._buffer, ready))
-        self._gathered += [query for query in queries if "action" not in query.info]
-        while len(self._gathered) >= self._batch_size:
-            self._ask(self._gathered[: self._batch_size])
-            self._gathered = self._gathered[self._batch_size :]
+            envs = [env for env in envs if "action" not in infos[env]]
+        self._gathered.extend(step, envs, infos)
+        while len(self._gathered.infos) >= self._batch_size:
+            self._ask(self._gathered.pop_first(self._batch_size))
         while self._answers and self._answers[0].done():
             self._add(self._answers.popleft().result())
 
@@ -225,14 +255,13 @@ class RolloutLabelling:
         :return: What labelling the whole rollout took.
         :raises TeacherError: if the first query failed.
         """
-        if self._gathered:
-            self._ask(self._gathered)
-            self._gathered = []
+        if self._gathered.infos:
+            self._ask(self._gathered.pop_first(self._batch_size))
         while self._answers:
             self._add(self._answers.popleft().result())
         return self._statistics
 
-    def _ask(self, queries: list[LabelQuery]) -> None:
+    def _ask(self, queries: LabelQueries) -> None:
         if self._executor is None:
             self._add(self._labeler.ask(self._buffer, queries))
         else:
@@ -240,39 +269,3 @@ class RolloutLabelling:
 
     def _add(self, statistics: LabelStatistics) -> None:
         self._statistics = self._statistics.merged(statistics)
-
-
-def stack_queries(queries: Sequence[LabelQuery]) -> tuple[RawObservation, list[str] | None]:
-    """
-    Put the teacher's inputs of several entries into one batch.
-
-    :param queries: The entries, each with an ``"observation"``.
-    :return: Observations with first axis n, and the instructions, None where the environments give none.
-    :raises TeacherError: if the entries do not offer the same things.
-    """
-    infos = [query.info for query in queries]
-    with_instruction = sum("instruction" in info for info in infos)
-    if 0 < with_instruction < len(infos):
-        raise TeacherError(f"{with_instruction} of {len(infos)} environments give an instruction; give one to all or to none")
-    instructions = [info["instruction"] for info in infos] if with_instruction else None
-    observations = [info["observation"] for info in infos]
-    first = observations[0]
-    for observation in observations:
-        if _offer(observation) != _offer(first):
-            raise TeacherError(
-                f"the environments offer different things to the teacher: {_offer(first)} and {_offer(observation)}"
-            )
-    if not isinstance(first, dict):
-        return _stack("observation", observations), instructions
-    return {name: _stack(name, [observation[name] for observation in observations]) for name in first}, instructions
-
-
-def _offer(observation: RawObservation) -> str:
-    return ", ".join(sorted(observation)) if isinstance(observation, dict) else "a single array"
-
-
-def _stack(name: str, arrays: list[np.ndarray]) -> np.ndarray:
-    shapes = {np.shape(array) for array in arrays}
-    if len(shapes) > 1:
-        raise TeacherError(f"the environments offer {name!r} in different shapes: {sorted(shapes)}")
-    return np.stack(arrays)

@@ -4,10 +4,8 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
-import numpy as np
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.distributions import (
@@ -19,10 +17,10 @@ from stable_baselines3.common.distributions import (
 from stable_baselines3.common.preprocessing import get_action_dim
 from torch.nn import functional as F
 
+from sb3_rpd.common.constants import constant
 from sb3_rpd.common.distributions import (
     categorical_kl,
     gaussian_kl,
-    is_squashed,
     log_prob,
     log_prob_by_dimension,
     logits_by_dimension,
@@ -95,7 +93,7 @@ class ImitationLoss(ABC):
         :param clip_range: See ``per_sample``.
         :return: A scalar.
         """
-        return _labelled_mean(self.per_sample(distribution, labels, ratio, clip_range), labels.labelled)
+        return labelled_mean(self.per_sample(distribution, labels, ratio, clip_range), labels.labelled)
 
 
 @dataclass(frozen=True)
@@ -123,12 +121,12 @@ class WeightedLoss(ImitationLoss):
                 f"dimensions: give {action_dim} weights, or none."
             )
 
-    def _weigh(self, terms: th.Tensor) -> th.Tensor:
+    def weigh(self, terms: th.Tensor) -> th.Tensor:
         """
         :param terms: One term for each dimension, of shape (batch, action_dim).
         :return: The same, each times its weight.
         """
-        return terms if self.weights is None else terms * _constant(self.weights, terms.dtype, terms.device)
+        return terms if self.weights is None else terms * constant(self.weights, terms.dtype, terms.device)
 
 
 @dataclass(frozen=True)
@@ -151,7 +149,7 @@ class RegressionLoss(WeightedLoss):
         """
 
     def per_sample(self, distribution: Distribution, labels: TeacherLabels, ratio: th.Tensor, clip_range: float) -> th.Tensor:
-        return self._weigh(self.penalty(distribution.mode(), labels.actions)).mean(dim=1)
+        return self.weigh(self.penalty(distribution.mode(), labels.actions)).mean(dim=1)
 
 
 @dataclass(frozen=True)
@@ -202,7 +200,7 @@ class NLL(WeightedLoss):
     def per_sample(self, distribution: Distribution, labels: TeacherLabels, ratio: th.Tensor, clip_range: float) -> th.Tensor:
         if self.weights is None:
             return -log_prob(distribution, labels.actions)
-        return -self._weigh(log_prob_by_dimension(distribution, labels.actions)).sum(dim=1)
+        return -self.weigh(log_prob_by_dimension(distribution, labels.actions)).sum(dim=1)
 
 
 @dataclass(frozen=True)
@@ -248,7 +246,7 @@ class KL(WeightedLoss):
             divergences = self._between_gaussians(distribution, labels)
         # The ratio of an unlabelled row may be infinite, and zero times infinity is a NaN in the backward pass
         factor = th.where(labels.labelled, ratio, 1.0).clamp(min=1.0 - clip_range)
-        return self._weigh(divergences).sum(dim=1) * factor
+        return self.weigh(divergences).sum(dim=1) * factor
 
     def _between_gaussians(self, distribution: Distribution, labels: TeacherLabels) -> th.Tensor:
         if labels.std is None:
@@ -343,7 +341,7 @@ class Cosine(WeightedLoss):
         groups = END_EFFECTOR_GROUPS if self.groups is None else self.groups
         weights = self.weights or (1.0,) * student.shape[1]
         rows = tuple(tuple(weight * (dim in indices) for indices in groups.values()) for dim, weight in enumerate(weights))
-        return _constant(rows, student.dtype, student.device)
+        return constant(rows, student.dtype, student.device)
 
 
 _LOSSES: Mapping[str, type[ImitationLoss]] = {
@@ -379,52 +377,14 @@ def make_imitation_loss(loss: str | ImitationLoss, action_space: spaces.Space[An
     return loss
 
 
-@th.no_grad()
-def agreement(distribution: Distribution, labels: TeacherLabels, action_space: spaces.Space[Any]) -> th.Tensor:
+def labelled_mean(values: th.Tensor, labelled: th.Tensor) -> th.Tensor:
     """
-    How often the student's deterministic action is the teacher's, for the log.
-
-    In the discrete spaces: the share of labelled rows in which every component is the same. In a Box: the share of
-    all dimensions of labelled rows in which the two are within 10% of half the Box's width (within 0.1 where the Box
-    is unbounded, or where the policy squashes its actions to [-1, 1]).
-
-    :param distribution: The student's distribution.
-    :param labels: The teacher's labels of the same rows.
-    :param action_space: The action space of one environment.
-    :return: A scalar in [0, 1], without gradient; 0 when nothing is labelled, which an average should leave out.
+    :param values: Shape (batch,).
+    :param labelled: Which rows have a label, booleans of shape (batch,).
+    :return: The mean over these rows; zero when there are none.
     """
-    student = distribution.mode().reshape(labels.actions.shape)
-    if isinstance(action_space, spaces.Box):
-        tolerance = _tolerance(action_space, is_squashed(distribution))
-        agrees = (student - labels.actions).abs() <= _constant(tolerance, student.dtype, student.device)
-        by_row = agrees.to(student.dtype).mean(dim=1)
-    else:
-        by_row = (student == labels.actions).all(dim=1).float()
-    return _labelled_mean(by_row, labels.labelled)
-
-
-def _tolerance(action_space: spaces.Box, squashed: bool) -> tuple[float, ...]:
-    # In float64: the difference of the largest float32 bounds overflows float32
-    half_width = (action_space.high.astype(np.float64) - action_space.low.astype(np.float64)).flatten() / 2.0
-    scale = np.where(np.isfinite(half_width) & (not squashed), half_width, 1.0)
-    return tuple(float(tolerance) for tolerance in 0.1 * scale)
-
-
-def _labelled_mean(values: th.Tensor, labelled: th.Tensor) -> th.Tensor:
     # Dividing by the count stays on the device; indexing by a mask would wait for it to tell the size
     return th.where(labelled, values, 0.0).sum() / labelled.sum().clamp(min=1)
-
-
-@lru_cache(maxsize=32)
-def _constant(values: tuple[Any, ...], dtype: th.dtype, device: th.device) -> th.Tensor:
-    """
-    :param values: (Nested) tuples of numbers.
-    :param dtype: The tensor's type.
-    :param device: The tensor's device.
-    :return: A tensor of these values, kept, because a copy to a GPU at every minibatch would wait for it.
-    """
-    with th.inference_mode(False):
-        return th.tensor(values, dtype=dtype, device=device)
 
 
 def _sum_by_group(terms: th.Tensor, groups: th.Tensor) -> th.Tensor:

@@ -1,5 +1,6 @@
 """What the teacher gets to see of each environment's present state, collected from a vectorised environment."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -132,3 +133,48 @@ def raw_student_observation(env: VecEnv, observations: VecEnvObs) -> RawObservat
 
 def _channels_last(images: np.ndarray) -> np.ndarray:
     return np.moveaxis(images, 1, -1)
+
+
+def stack_inputs(infos: Sequence[TeacherInfo]) -> tuple[RawObservation, list[str] | None]:
+    """
+    Put what the teacher may see of several states into one batch.
+
+    :param infos: One for each state, each with an ``"observation"``.
+    :return: Observations with first axis n, and the instructions, None where the environments give none.
+    :raises TeacherError: if they do not offer the same things.
+    """
+    instructions = [info["instruction"] for info in infos if "instruction" in info]
+    if 0 < len(instructions) < len(infos):
+        raise TeacherError(f"{len(instructions)} of {len(infos)} environments give an instruction; give one to all or to none")
+    observations = [info["observation"] for info in infos]
+    first = observations[0]
+    if not all(_offers_same(first, observation) for observation in observations):
+        offers = sorted({_offer(observation) for observation in observations})
+        raise TeacherError(f"the environments offer different things to the teacher: {' and '.join(offers)}")
+    if not isinstance(first, dict):
+        return stack("observation", observations), instructions or None
+    return {name: stack(name, [observation[name] for observation in observations]) for name in first}, instructions or None
+
+
+def _offers_same(first: RawObservation, second: RawObservation) -> bool:
+    if isinstance(first, dict):
+        return isinstance(second, dict) and first.keys() == second.keys()
+    return not isinstance(second, dict)
+
+
+def _offer(observation: RawObservation) -> str:
+    return ", ".join(sorted(observation)) if isinstance(observation, dict) else "a single array"
+
+
+def stack(name: str, arrays: list[np.ndarray]) -> np.ndarray:
+    """
+    :param name: What they are, for messages.
+    :param arrays: n arrays.
+    :return: The same with first axis n.
+    :raises TeacherError: if their shapes differ.
+    """
+    arrays = [np.asarray(array) for array in arrays]
+    shapes = {array.shape for array in arrays}
+    if len(shapes) > 1:
+        raise TeacherError(f"the environments offer {name!r} in different shapes: {sorted(shapes)}")
+    return np.array(arrays)

@@ -7,7 +7,7 @@ import torch as th
 
 
 class TrainingStatistics:
-    """Scalars by name, one for each minibatch, kept as tensors until their mean is asked for."""
+    """Scalars by name, one for each minibatch, kept in tensors of shape (minibatches,) until their mean is asked for."""
 
     def __init__(self) -> None:
         self._scalars: defaultdict[str, list[th.Tensor]] = defaultdict(list)
@@ -17,7 +17,15 @@ class TrainingStatistics:
         :param name: Name of the statistic.
         :param scalar: Its value on one minibatch.
         """
-        self._scalars[name].append(th.as_tensor(scalar).detach())
+        self.extend(name, th.as_tensor(scalar).reshape(1))
+
+    def extend(self, name: str, scalars: th.Tensor) -> None:
+        """
+        :param name: Name of the statistic.
+        :param scalars: Its values on several minibatches, shape (minibatches,).
+        """
+        if len(scalars):
+            self._scalars[name].append(scalars.detach())
 
     def restart(self, name: str) -> None:
         """
@@ -29,4 +37,4 @@ class TrainingStatistics:
 
     def means(self) -> dict[str, float]:
         """:return: The mean of each statistic over the minibatches, taken in float64 as SB3 does."""
-        return {name: float(np.mean(th.stack(scalars).double().cpu().numpy())) for name, scalars in self._scalars.items()}
+        return {name: float(np.mean(th.cat(scalars).double().cpu().numpy())) for name, scalars in self._scalars.items()}

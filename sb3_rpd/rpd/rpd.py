@@ -70,6 +70,12 @@ class RPD(ImitationTraining, PPO):
     :param label_asynchronously: Ask in a background thread while the environments run. The labels are the same either way.
     :param max_missing_labels: Over a rollout, the largest share of labels asked for that may be missing (the teacher
         failed, or answered with NaN or outside the action space). Beyond it the model is saved and training stops.
+    :param fast: Whether to train on the fast path: the same numbers up to rounding, in a fraction of the time. None takes it
+        in iterations that imitate, where it covers the model, and otherwise the plain path, which is PPO to the last bit.
+        True takes it also where nothing is imitated, and is an error where it does not cover the model; False never
+        takes it. ``why_not_fast()`` tells what keeps a model off it.
+    :param bf16: Compute the features of the observations in bfloat16 in training: for convolutional students, on a GPU or
+        a CPU with instructions for it. Their parameters stay float32.
     """
 
     def __init__(
@@ -109,6 +115,8 @@ class RPD(ImitationTraining, PPO):
         label_batch_size: int = 256,
         label_asynchronously: bool = True,
         max_missing_labels: float = 0.5,
+        fast: bool | None = None,
+        bf16: bool = False,
     ) -> None:
         super().__init__(
             policy,
@@ -146,6 +154,8 @@ class RPD(ImitationTraining, PPO):
         self.label_batch_size = label_batch_size
         self.label_asynchronously = label_asynchronously
         self.max_missing_labels = max_missing_labels
+        self.fast = fast
+        self.bf16 = bf16
 
         if _init_setup_model:
             self._setup_model()

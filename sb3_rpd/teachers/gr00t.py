@@ -35,6 +35,7 @@ class GR00TTeacher(RemoteTeacher):
     :param state_keys: For each of the model's state vectors the environment's name of it. None sends every vector under
         the environment's name.
     :param language_key: The model's name of the instruction.
+    :param instruction: What to do, where the environment does not say it.
     :param action_keys: The parts of the model's action in the order in which the environment's action consists of them,
         such as ``("eef_position", "eef_rotation", "gripper")``. None takes them in the server's order.
     :param action_index: Which action of the chunk is the one for now.
@@ -53,6 +54,7 @@ class GR00TTeacher(RemoteTeacher):
         video_keys: Mapping[str, str] | None = None,
         state_keys: Mapping[str, str] | None = None,
         language_key: str = "annotation.human.task_description",
+        instruction: str | None = None,
         action_keys: Sequence[str] | None = None,
         action_index: int = 0,
         max_batch: int = 64,
@@ -70,7 +72,9 @@ class GR00TTeacher(RemoteTeacher):
         self.api_token = api_token
         self.timeout = timeout
         # the server answers one request after the other, so more connections would gain nothing
-        super().__init__(f"tcp://{host}:{port}", connections=1, patience=patience, convert_actions=convert_actions)
+        super().__init__(
+            f"tcp://{host}:{port}", connections=1, patience=patience, instruction=instruction, convert_actions=convert_actions
+        )
 
     def _select(self, offered: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         video_keys, state_keys = self.video_keys, self.state_keys
@@ -114,8 +118,8 @@ class _GR00TLink(Link):
         teacher = self._teacher
         if batch.instructions is None:
             raise TeacherError(
-                f"The GR00T server at {teacher.url} wants an instruction and the environment gives none: "
-                "TeacherActionWrapper(env, instruction=...)."
+                f"The GR00T server at {teacher.url} wants an instruction, and the environment gives none: "
+                "TeacherActionWrapper(env, instruction=...), or pass one to this teacher."
             )
         # one frame of history each: (n, 1, ...)
         observation: dict[str, dict[str, Any]] = {"video": {}, "state": {}, "language": {}}

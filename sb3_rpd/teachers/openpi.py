@@ -46,6 +46,7 @@ class OpenPITeacher(RemoteTeacher):
     :param observation_keys: For each of the server's names the environment's, such as ``{"observation/image": "frame"}``
         for openpi's LIBERO configuration. None sends everything under the environment's names, which is what a teacher
         served by ``sb3-rpd serve`` expects.
+    :param instruction: What to do, where the environment does not say it.
     :param action_index: Which action of the server's action chunk is the one for now.
     :param connections: How many questions are asked at once.
     :param api_key: Sent to the server, if it wants one.
@@ -62,6 +63,7 @@ class OpenPITeacher(RemoteTeacher):
         url: str,
         *,
         observation_keys: Mapping[str, str] | None = None,
+        instruction: str | None = None,
         action_index: int = 0,
         connections: int = 1,
         api_key: str | None = None,
@@ -84,7 +86,9 @@ class OpenPITeacher(RemoteTeacher):
         self.gives_distribution = gives_distribution
         self.timeout = timeout
         self._action_space: spaces.Space | None = None
-        super().__init__(url, connections=connections, patience=patience, convert_actions=convert_actions)
+        super().__init__(
+            url, connections=connections, patience=patience, instruction=instruction, convert_actions=convert_actions
+        )
 
     def setup(self, action_space: spaces.Space) -> None:
         if action_space != self._action_space:

@@ -38,6 +38,7 @@ class OpenVLAServerTeacher(RemoteTeacher):
     :param unnorm_key: Whose statistics un-normalise the action, such as "bridge_orig"; None where the model has only one.
     :param observation_keys: For each of the server's names the environment's. None sends the environment's only image as
         "image"; OpenVLA-OFT wants more, such as ``{"full_image": "frame", "wrist_image": "hand", "state": "qpos"}``.
+    :param instruction: What to do, where the environment does not say it.
     :param action_index: Which action of a chunk is the one for now.
     :param connections: How many questions are asked at once.
     :param convert_actions: Maps actions of shape (n, k) from the server's units to the environment's.
@@ -51,6 +52,7 @@ class OpenVLAServerTeacher(RemoteTeacher):
         unnorm_key: str | None = None,
         *,
         observation_keys: Mapping[str, str] | None = None,
+        instruction: str | None = None,
         action_index: int = 0,
         connections: int = 1,
         convert_actions: Callable[[np.ndarray], np.ndarray] | None = None,
@@ -64,7 +66,9 @@ class OpenVLAServerTeacher(RemoteTeacher):
         self.observation_keys = observation_keys
         self.action_index = action_index
         self.timeout = timeout
-        super().__init__(url, connections=connections, patience=patience, convert_actions=convert_actions)
+        super().__init__(
+            url, connections=connections, patience=patience, instruction=instruction, convert_actions=convert_actions
+        )
 
     def _select(self, offered: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         keys = self.observation_keys
@@ -89,8 +93,8 @@ class _OpenVLALink(Link):
     def ask(self, batch: Batch) -> TeacherOutput:
         if batch.instructions is None:
             raise TeacherError(
-                f"OpenVLA's server at {self._teacher.url} wants an instruction and the environment gives none: "
-                "TeacherActionWrapper(env, instruction=...)."
+                f"OpenVLA's server at {self._teacher.url} wants an instruction, and the environment gives none: "
+                "TeacherActionWrapper(env, instruction=...), or pass one to this teacher."
             )
         request: dict[str, Any] = {name: array[0] for name, array in batch.observations.items()}
         request["instruction"] = batch.instructions[0]

@@ -75,6 +75,9 @@ class TeacherServer:
         self.api_key = api_key
         self.max_batch = max_batch
         self.max_frame_bytes = max_frame_bytes
+        #: How many requests have been answered, and how many observations there were in them.
+        self.answered_requests = 0
+        self.answered_observations = 0
         self._action_space: spaces.Space | None = None
         self._teacher_lock = threading.Lock()
         self._connections: set[Any] = set()
@@ -173,9 +176,11 @@ class TeacherServer:
         whole = observations[SINGLE_ARRAY] if [*observations] == [SINGLE_ARRAY] else observations
         with self._teacher_lock:
             answer = self.teacher.predict(whole, instructions)
-        output = answer if isinstance(answer, TeacherOutput) else TeacherOutput(np.asarray(answer))
-        if len(output.actions) != n_rows:
-            raise TeacherError(f"The teacher gave {len(output.actions)} actions for {n_rows} observations.")
+            output = answer if isinstance(answer, TeacherOutput) else TeacherOutput(np.asarray(answer))
+            if len(output.actions) != n_rows:
+                raise TeacherError(f"The teacher gave {len(output.actions)} actions for {n_rows} observations.")
+            self.answered_requests += 1
+            self.answered_observations += n_rows
         return output
 
     def _check_request(self, connection: Any, request: Any) -> Any:
@@ -185,38 +190,48 @@ class TeacherServer:
         if self.api_key:
             sent = request.headers.get_all("Authorization")
             if len(sent) != 1 or not hmac.compare_digest(sent[0].encode(), f"Api-Key {self.api_key}".encode()):
-                logger.warning("%s: turned away, wrong or no API key", connection.remote_address)
+                logger.warning("%s: turned away, wrong or no API key", _client(connection))
                 return connection.respond(http.HTTPStatus.UNAUTHORIZED, "The API key is missing or wrong.\n")
         return None
 
     def _serve_connection(self, connection: Any) -> None:
         exceptions = import_optional("websockets.exceptions", extra="remote")
+        client = _client(connection)
         self._connections.add(connection)
         try:
             connection.send(pack_openpi(self.metadata))
             while True:
                 connection.send(self.answer(connection.recv()))
         except exceptions.ConnectionClosedError as error:
-            logger.info("%s: connection lost: %s", connection.remote_address, error)
+            logger.info("%s: connection lost: %s", client, error)
         except exceptions.ConnectionClosed:
             pass
         except MalformedMessageError as error:
-            logger.warning("%s: malformed request, connection closed: %s", connection.remote_address, error)
-            self._fail(connection, _INVALID_DATA, f"Malformed request: {error}")
+            logger.warning("%s: malformed request, connection closed: %s", client, error)
+            self._fail(connection, client, _INVALID_DATA, f"Malformed request: {error}")
         except Exception:
-            logger.exception("%s: no answer, connection closed", connection.remote_address)
-            self._fail(connection, _INTERNAL_ERROR, traceback.format_exc())
+            logger.exception("%s: no answer, connection closed", client)
+            self._fail(connection, client, _INTERNAL_ERROR, traceback.format_exc())
         finally:
             self._connections.discard(connection)
 
-    def _fail(self, connection: Any, code: int, text: str) -> None:
+    def _fail(self, connection: Any, client: str, code: int, text: str) -> None:
         """Tell a client in openpi's way what went wrong: a text frame, then the end of the connection."""
         exceptions = import_optional("websockets.exceptions", extra="remote")
         try:
             connection.send(text)
             connection.close(code)
         except (exceptions.ConnectionClosed, OSError):
-            logger.info("%s: gone before it could be told", connection.remote_address)
+            logger.info("%s: gone before it could be told", client)
+
+
+def _client(connection: Any) -> str:
+    """Who is at the other end, for the log. A connection that is lost cannot tell any more."""
+    try:
+        host, port = connection.remote_address[:2]
+    except OSError:
+        return "a client that is gone"
+    return f"{host}:{port}"
 
 
 def _one_row(request: Mapping[str, Any]) -> dict[str, np.ndarray]:

@@ -45,6 +45,7 @@ class VLAgentsTeacher(RemoteTeacher):
         "gripper", "xyzrpy", "tquat". None sends the environment's only image as "rgb_side".
     :param image_size: Height and width to which images are resized (Lanczos). None takes 256 x 256 for "octo" and "openvla",
         which refuse all else, and the environment's own size for other policies.
+    :param instruction: What to do, where the environment does not say it.
     :param action_index: Which action of the chunk is the one for now.
     :param convert_actions: Maps actions of shape (n, k) from the server's units to the environment's.
     :param timeout: How long the server may take to answer, in seconds.
@@ -60,6 +61,7 @@ class VLAgentsTeacher(RemoteTeacher):
         *,
         observation_keys: Mapping[str, str] | None = None,
         image_size: tuple[int, int] | None = None,
+        instruction: str | None = None,
         action_index: int = 0,
         convert_actions: Callable[[np.ndarray], np.ndarray] | None = None,
         timeout: float = 60.0,
@@ -74,7 +76,9 @@ class VLAgentsTeacher(RemoteTeacher):
         self.action_index = action_index
         self.timeout = timeout
         # its policies are not made to be asked by several threads at once
-        super().__init__(f"rpyc://{host}:{port}", connections=1, patience=patience, convert_actions=convert_actions)
+        super().__init__(
+            f"rpyc://{host}:{port}", connections=1, patience=patience, instruction=instruction, convert_actions=convert_actions
+        )
 
     def _select(self, offered: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         keys = self.observation_keys

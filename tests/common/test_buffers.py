@@ -165,3 +165,101 @@ def test_fields_are_those_of_sb3_and_the_labels() -> None:
     plain = RolloutBuffer(1, VECTOR, spaces.Box(-1, 1, (1,)), device="cpu")
     fill(plain)
     assert TeacherRolloutBufferSamples._fields == (*next(plain.get())._fields, "teacher_labels")
+
+
+# ---------------------------------------------------------------- order in memory
+
+
+IMAGES = spaces.Dict({"pair": VECTOR, "image": spaces.Box(0, 255, (2, 3, 1), np.uint8)})
+
+
+def fill_both(n_steps: int, n_envs: int, space: spaces.Space, *buffers: RolloutBuffer, seed: int = 0) -> None:
+    """The same random rollout in each buffer."""
+    generator = np.random.default_rng(seed)
+    space.seed(seed)
+    for _ in range(n_steps):
+        observations: Any = [space.sample() for _ in range(n_envs)]
+        if isinstance(space, spaces.Dict):
+            observations = {name: np.stack([sample[name] for sample in observations]) for name in space}
+        else:
+            observations = np.stack(observations)
+        noise = generator.normal(size=(n_envs, 4)).astype(np.float32)
+        values, log_probs = th.as_tensor(noise[:, 2]), th.as_tensor(noise[:, 3])
+        for buffer in buffers:
+            buffer.add(observations, noise[:, :1], noise[:, 1], noise[:, 1] > 1.0, values, log_probs)
+    for buffer in buffers:
+        buffer.compute_returns_and_advantage(th.zeros(n_envs), np.zeros(n_envs))
+
+
+@given(n_steps=st.integers(1, 4), n_envs=st.integers(1, 3), is_dict=st.booleans(), batch_size=st.integers(1, 12))
+def test_content_and_order_are_those_of_sb3s_buffer(n_steps: int, n_envs: int, is_dict: bool, batch_size: int) -> None:
+    space = IMAGES if is_dict else VECTOR
+    plain_class, teacher_class = (
+        (DictRolloutBuffer, TeacherDictRolloutBuffer) if is_dict else (RolloutBuffer, TeacherRolloutBuffer)
+    )
+    buffers = [
+        kind(n_steps, space, spaces.Box(-1, 1, (1,)), device="cpu", n_envs=n_envs) for kind in (plain_class, teacher_class)
+    ]
+    for rollout in range(2):
+        for buffer in buffers:
+            buffer.reset()
+        fill_both(n_steps, n_envs, space, *buffers, seed=rollout)
+        if rollout == 1:
+            # Whoever flattens first, minibatches are the same
+            buffers[1].flatten()
+        batches = []
+        for buffer in buffers:
+            np.random.seed(4)  # noqa: NPY002
+            batches.append(list(buffer.get(batch_size)))
+        for plain, labelled in zip(*batches, strict=True):
+            for name, expected in plain._asdict().items():
+                actual = getattr(labelled, name)
+                if isinstance(expected, dict):
+                    assert all(th.equal(actual[key], expected[key]) for key in expected)
+                else:
+                    assert actual.dtype == expected.dtype
+                    assert th.equal(actual, expected)
+
+
+@pytest.mark.parametrize("space", [VECTOR, IMAGES])
+def test_rollout_is_flattened_without_a_copy(space: spaces.Space) -> None:
+    kind = TeacherDictRolloutBuffer if isinstance(space, spaces.Dict) else TeacherRolloutBuffer
+    buffer = kind(4, space, spaces.Box(-1, 1, (1,)), device="cpu", n_envs=3)
+    before = None
+    for rollout in range(2):
+        if rollout:
+            buffer.reset()
+        fill_both(4, 3, space, buffer)
+        collected = buffer.observations
+        pieces = list(collected.values()) if isinstance(collected, dict) else [collected]
+        assert all(piece.shape[:2] == (4, 3) for piece in pieces)
+        buffer.flatten()
+        buffer.flatten()
+        flat = list(buffer.observations.values()) if isinstance(buffer.observations, dict) else [buffer.observations]
+        for piece, flattened in zip(pieces, flat, strict=True):
+            assert np.shares_memory(piece, flattened)
+            assert flattened.flags.c_contiguous
+            assert flattened.shape == (12, *piece.shape[2:])
+            # The entries of one environment follow one another
+            np.testing.assert_array_equal(flattened.reshape(3, 4, *piece.shape[2:]), piece.swapaxes(0, 1))
+        # A rollout that somebody keeps is not overwritten by the next one
+        assert before is None or not any(np.shares_memory(old, new) for old, new in zip(before, flat, strict=True))
+        before = flat
+
+
+def test_incomplete_rollout_is_not_flattened() -> None:
+    buffer = make_buffer(2, 1, spaces.Box(-1, 1, (1,)))
+    with pytest.raises(AssertionError, match="not complete"):
+        buffer.flatten()
+
+
+def test_layout_of_a_users_own_class_is_left_alone() -> None:
+    class OneMore(RolloutBuffer):
+        """Keeps the last observation too."""
+
+        def reset(self) -> None:
+            super().reset()
+            self.observations = np.arange(12.0, dtype=np.float32).reshape(self.buffer_size + 1, self.n_envs, 2)
+
+    buffer = with_teacher_labels(OneMore)(2, VECTOR, spaces.Box(-1, 1, (1,)), device="cpu", n_envs=2)
+    np.testing.assert_array_equal(buffer.observations, np.arange(12.0).reshape(3, 2, 2))

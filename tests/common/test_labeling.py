@@ -13,7 +13,7 @@ from gymnasium import spaces
 
 from sb3_rpd.common.buffers import TeacherRolloutBuffer
 from sb3_rpd.common.errors import TeacherError
-from sb3_rpd.common.labeling import Labeler, LabelQuery, LabelStatistics, RolloutLabelling, stack_queries
+from sb3_rpd.common.labeling import Labeler, LabelQueries, LabelStatistics, RolloutLabelling
 from sb3_rpd.teachers.base import Teacher, TeacherOutput
 from sb3_rpd.teachers.function import FunctionTeacher
 
@@ -26,12 +26,16 @@ def make_buffer() -> TeacherRolloutBuffer:
     return TeacherRolloutBuffer(N_STEPS, SPACE, SPACE, device="cpu", n_envs=N_ENVS)
 
 
-def query(step: int, env: int, **info: Any) -> LabelQuery:
-    return LabelQuery(step, env, info or {"observation": np.array([step, env], dtype=np.float32)})
+def query(step: int, env: int, **info: Any) -> tuple[int, int, dict[str, Any]]:
+    return step, env, info or {"observation": np.array([step, env], dtype=np.float32)}
+
+
+def batch(*queries: tuple[int, int, dict[str, Any]]) -> LabelQueries:
+    return LabelQueries(*(list(column) for column in zip(*queries, strict=True)))
 
 
 def infos(step: int) -> list[dict[str, Any]]:
-    return [query(step, env).info for env in range(N_ENVS)]
+    return [query(step, env)[2] for env in range(N_ENVS)]
 
 
 def repeat(observations: np.ndarray, instructions: Sequence[str] | None = None) -> np.ndarray:
@@ -55,41 +59,10 @@ def test_statistics_add_up_and_keep_the_first_complaint() -> None:
 # ---------------------------------------------------------------- one batch
 
 
-def test_batch_is_stacked_by_name_in_the_order_of_the_queries() -> None:
-    first = query(0, 0, observation={"a": np.ones(2), "b": np.zeros(())})
-    second = query(0, 1, observation={"b": np.ones(()), "a": np.zeros(2)})
-    observations, instructions = stack_queries([first, second])
-    assert observations["a"].tolist() == [[1, 1], [0, 0]]
-    assert observations["b"].tolist() == [0, 1]
-    assert instructions is None
-
-
-def test_instructions_are_for_all_or_for_none() -> None:
-    told = [query(0, env, observation=np.zeros(1), instruction=f"go {env}") for env in range(2)]
-    assert stack_queries(told)[1] == ["go 0", "go 1"]
-    with pytest.raises(TeacherError, match="2 of 3 environments give an instruction"):
-        stack_queries([*told, query(0, 2)])
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "message"),
-    [
-        ({"a": np.zeros(1)}, {"b": np.zeros(1)}, "different things to the teacher: a and b"),
-        ({"a": np.zeros(1)}, np.zeros(1), "different things to the teacher: a and a single array"),
-        (np.zeros(1), {"a": np.zeros(1)}, "different things to the teacher: a single array and a"),
-        ({"a": np.zeros(1)}, {"a": np.zeros(2)}, r"'a' in different shapes: \[\(1,\), \(2,\)\]"),
-        (np.zeros((2, 2)), np.zeros(2), "'observation' in different shapes"),
-    ],
-)
-def test_environments_that_offer_different_things_are_named(first: Any, second: Any, message: str) -> None:
-    with pytest.raises(TeacherError, match=message):
-        stack_queries([query(0, 0, observation=first), query(0, 1, observation=second)])
-
-
 def test_answers_go_to_their_entries_in_the_units_of_the_policy() -> None:
     buffer = make_buffer()
     labeler = make_labeler(units=lambda actions: actions / 10)
-    statistics = labeler.ask(buffer, [query(4, 2), query(0, 1)])
+    statistics = labeler.ask(buffer, batch(query(4, 2), query(0, 1)))
     assert buffer.teacher_actions[4, 2].tolist() == np.float32([0.4, 0.2]).tolist()
     assert buffer.teacher_actions[0, 1].tolist() == np.float32([0.0, 0.1]).tolist()
     assert np.isfinite(buffer.teacher_actions).sum() == 4
@@ -111,7 +84,7 @@ def test_teacher_is_set_up_once_before_the_first_query() -> None:
 
     labeler = Labeler(Logging(), SPACE, lambda actions: actions)
     for _ in range(2):
-        labeler.ask(make_buffer(), [query(0, 0)])
+        labeler.ask(make_buffer(), batch(query(0, 0)))
     assert calls == [SPACE, "predict", "predict"]
 
 
@@ -129,7 +102,7 @@ def test_torch_builds_no_graph_inside_the_teacher() -> None:
         enabled.append(th.is_grad_enabled())
         return observations
 
-    make_labeler(ask_torch).ask(make_buffer(), [query(0, 0)])
+    make_labeler(ask_torch).ask(make_buffer(), batch(query(0, 0)))
     assert enabled == [False]
     assert th.is_grad_enabled()
 
@@ -139,7 +112,7 @@ def test_distribution_is_kept() -> None:
     teacher = FunctionTeacher(lambda observations: TeacherOutput(observations, std=observations + 1), gives_distribution=True)
     labeler = Labeler(teacher, SPACE, lambda actions: actions)
     assert labeler.gives_distribution
-    labeler.ask(buffer, [query(3, 1)])
+    labeler.ask(buffer, batch(query(3, 1)))
     assert buffer._flat_distributions[1 * N_STEPS + 3].tolist() == [4.0, 2.0]
 
 
@@ -155,26 +128,26 @@ def test_first_failure_is_an_error_and_a_later_one_masks() -> None:
     with pytest.raises(
         TeacherError, match=r"first query to the teacher .*FunctionTeacher.* failed.*OSError\('no connection'\)"
     ):
-        labeler.ask(make_buffer(), [query(0, 0)])
+        labeler.ask(make_buffer(), batch(query(0, 0)))
     labeler.teacher = FunctionTeacher(repeat)
-    labeler.ask(make_buffer(), [query(0, 0)])
+    labeler.ask(make_buffer(), batch(query(0, 0)))
     labeler.teacher = FunctionTeacher(fails)
     buffer = make_buffer()
     with pytest.warns(UserWarning, match="no connection.*teacher/missing.*said once"):
-        statistics = labeler.ask(buffer, [query(0, 0), query(0, 1)])
+        statistics = labeler.ask(buffer, batch(query(0, 0), query(0, 1)))
     assert statistics[:2] == (2, 2)
     assert "no connection" in statistics.complaint
     assert np.isnan(buffer.teacher_actions).all()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        labeler.ask(buffer, [query(0, 0)])
+        labeler.ask(buffer, batch(query(0, 0)))
 
 
 def test_unusable_row_in_the_first_answer_is_no_error() -> None:
     """A server that answers with NaN says "not this one", not "I do not fit"."""
     with pytest.warns(UserWarning, match="1 of 2 answers have NaN"):
         statistics = make_labeler(lambda observations: np.where(observations == 1, np.nan, observations)).ask(
-            make_buffer(), [query(0, 0), query(0, 1)]
+            make_buffer(), batch(query(0, 0), query(0, 1))
         )
     assert statistics[:2] == (2, 1)
 
@@ -183,17 +156,18 @@ def test_actions_of_controllers_are_taken_as_they_are() -> None:
     buffer = make_buffer()
     labeler = make_labeler(None)
     assert not labeler.gives_distribution
-    statistics = labeler.take_actions(buffer, [query(1, 1, action=np.array([3, 4])), query(1, 2, action=np.array([5, 6]))])
+    actions = [query(1, env, action=np.array([2 * env + 1, 2 * env + 2])) for env in (1, 2)]
+    statistics = labeler.take_actions(buffer, batch(*actions))
     assert buffer.teacher_actions[1, 1:].tolist() == [[3, 4], [5, 6]]
     assert statistics[:2] == (2, 0)
     with pytest.warns(UserWarning, match="'action' in different shapes"):
-        later = labeler.take_actions(buffer, [query(2, 0, action=np.zeros(2)), query(2, 1, action=np.zeros(3))])
+        later = labeler.take_actions(buffer, batch(query(2, 0, action=np.zeros(2)), query(2, 1, action=np.zeros(3))))
     assert later[:2] == (2, 2)
 
 
 def test_nobody_to_ask() -> None:
     with pytest.raises(TeacherError, match="there is no teacher to ask"):
-        make_labeler(None).ask(make_buffer(), [query(0, 0)])
+        make_labeler(None).ask(make_buffer(), batch(query(0, 0)))
 
 
 # ---------------------------------------------------------------- a rollout
@@ -231,7 +205,7 @@ def test_only_what_is_chosen_is_asked() -> None:
 
 def test_finished_actions_and_questions_in_one_step() -> None:
     buffer = make_buffer()
-    mixed = [{"action": np.array([7.0, 7.0])}, query(0, 1).info, {"action": np.array([8.0, 8.0])}]
+    mixed = [{"action": np.array([7.0, 7.0])}, query(0, 1)[2], {"action": np.array([8.0, 8.0])}]
     with RolloutLabelling(make_labeler(), buffer, batch_size=2, asynchronous=True) as labelling:
         labelling.submit(0, mixed, np.ones(3, dtype=bool))
         # No thread is needed for those
@@ -263,7 +237,7 @@ def test_leaving_waits_for_the_question_under_way_and_drops_the_others() -> None
         threading.Timer(0.05, go_on.set).start()
     assert asked == [0.0]
     assert all(reference() is None for reference in references)
-    assert not labelling._gathered
+    assert not labelling._gathered.infos
 
 
 def test_first_failure_comes_out_of_the_next_step_that_knows_of_it() -> None:

@@ -18,6 +18,7 @@ from stable_baselines3.common.distributions import (
     StateDependentNoiseDistribution,
 )
 from stable_baselines3.common.policies import ActorCriticPolicy
+from toy_distributions import gaussian, gsde, labels_of, tensor
 
 from sb3_rpd.common.losses import (
     KL,
@@ -28,7 +29,6 @@ from sb3_rpd.common.losses import (
     Huber,
     ImitationLoss,
     TeacherLabels,
-    agreement,
     make_imitation_loss,
 )
 
@@ -38,31 +38,6 @@ DISCRETE = spaces.Discrete(4)
 MULTI_DISCRETE = spaces.MultiDiscrete([3, 2])
 MULTI_BINARY = spaces.MultiBinary(3)
 PLANE = {"left": (0,), "right": (1,)}
-
-
-def tensor(values):
-    return th.tensor(values, dtype=th.float64)
-
-
-def labels_of(actions, labelled=None, **distribution):
-    actions = tensor(actions)
-    labelled = [True] * len(actions) if labelled is None else labelled
-    return TeacherLabels(actions, th.tensor(labelled), **{name: tensor(values) for name, values in distribution.items()})
-
-
-def gaussian(mean, std=1.0):
-    mean = th.as_tensor(mean, dtype=th.float64)
-    log_std = th.as_tensor(std, dtype=th.float64).log().expand(mean.shape[1])
-    return DiagGaussianDistribution(mean.shape[1]).proba_distribution(mean, log_std)
-
-
-def gsde(mean, std=1.0, squash_output=True):
-    mean = th.as_tensor(mean, dtype=th.float64)
-    distribution = StateDependentNoiseDistribution(mean.shape[1], squash_output=squash_output, epsilon=1e-6)
-    features = th.ones(len(mean), 1, dtype=th.float64)
-    # SB3 adds epsilon to the variance
-    log_std = 0.5 * th.log(th.full((1, mean.shape[1]), float(std), dtype=th.float64) ** 2 - 1e-6)
-    return distribution.proba_distribution(mean, log_std, features)
 
 
 def evaluate(loss, distribution, labels, ratio=None, clip_range=0.2):
@@ -607,47 +582,3 @@ def test_pickling(loss):
     assert restored == loss
     labels = labels_of([[0.5, -0.5]], std=[[1.0, 2.0]])
     assert evaluate(restored, gaussian([[0.1, 0.2]]), labels).item() == evaluate(loss, gaussian([[0.1, 0.2]]), labels).item()
-
-
-# ------------------------------------------------------------------ agreement
-
-
-def test_agreement_in_a_box_is_within_a_tenth_of_half_its_width():
-    space = spaces.Box(np.array([-1.0, 0.0, -np.inf], dtype=np.float32), np.array([1.0, 10.0, np.inf], dtype=np.float32))
-    # tolerances 0.1, 0.5 and 0.1
-    student = gaussian([[0.09, 5.4, 7.0], [0.11, 4.6, 7.2], [0.0, 0.0, 0.0]])
-    labels = labels_of([[0.0, 5.0, 7.09], [0.0, 5.0, 7.0], [0.0, 0.0, 0.0]], [True, True, False])
-    assert agreement(student, labels, space).item() == pytest.approx(4 / 6)
-
-
-def test_agreement_in_an_action_of_several_axes_and_with_the_largest_bounds():
-    largest = np.finfo(np.float32).max
-    space = spaces.Box(-largest, largest, (2, 1))
-    assert agreement(gaussian([[1e30, -1e30]]), labels_of([[0.0, 0.0]]), space).item() == 1.0
-
-
-def test_agreement_under_squashing_is_in_units_of_one():
-    space = spaces.Box(-10.0, 10.0, (2,))
-    student = gsde([[math.atanh(0.55), math.atanh(0.75)]])
-    assert agreement(student, labels_of([[0.5, 0.5]]), space).item() == 0.5
-
-
-def test_agreement_in_discrete_spaces_is_of_all_components():
-    student = CategoricalDistribution(3).proba_distribution(tensor([[0.0, 1.0, 0.0], [2.0, 1.0, 0.0], [0.0, 0.0, 1.0]]))
-    labels = labels_of([[1.0], [1.0], [0.0]], [True, True, False])
-    assert agreement(student, labels, spaces.Discrete(3)).item() == 0.5
-
-    student = MultiCategoricalDistribution([3, 2]).proba_distribution(tensor([[0.0, 1.0, 0.0, 0.0, 1.0]] * 4))
-    labels = labels_of([[1.0, 1.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
-    assert agreement(student, labels, MULTI_DISCRETE).item() == 0.5
-
-    student = BernoulliDistribution(3).proba_distribution(tensor([[1.0, -1.0, 1.0]] * 3))
-    labels = labels_of([[1.0, 0.0, 1.0], [1.0, 1.0, 1.0], [1.0, 0.0, 1.0]], [True, True, True])
-    assert agreement(student, labels, MULTI_BINARY).item() == pytest.approx(2 / 3)
-
-
-def test_agreement_of_nothing_is_zero_and_never_has_a_gradient():
-    mean = th.zeros(2, 2, dtype=th.float64, requires_grad=True)
-    nothing = agreement(gaussian(mean), labels_of(np.zeros((2, 2)), [False, False]), BOX)
-    assert nothing.item() == 0.0
-    assert not nothing.requires_grad

@@ -44,6 +44,8 @@ def test_ppos_arguments_come_first_with_ppos_defaults() -> None:
         "label_batch_size": 256,
         "label_asynchronously": True,
         "max_missing_labels": 0.5,
+        "fast": None,
+        "bf16": False,
     }
     assert all(parameter.kind is inspect.Parameter.KEYWORD_ONLY for parameter in own)
 

@@ -215,7 +215,7 @@ def test_teacher_made_with_torch_builds_no_graph() -> None:
 
 
 def test_one_forward_pass_and_one_optimizer_step_for_each_minibatch(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = make_model("box", RPD)
+    model = make_model("box", RPD, fast=False)
     calls = {"evaluate_actions": 0, "get_distribution": 0, "step": 0}
 
     def count(owner: Any, name: str) -> None:

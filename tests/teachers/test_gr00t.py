@@ -78,6 +78,8 @@ def test_a_malformed_or_missing_answer_is_no_label_and_the_next_one_is(ask, fail
 def test_an_instruction_is_needed(ask):
     with pytest.raises(TeacherError, match="wants an instruction"):
         ask().predict(OBSERVATIONS)
+    output = ask(instruction="four").predict(OBSERVATIONS)
+    np.testing.assert_array_equal(output.actions[:, 1], np.full(5, 4))
 
 
 def test_a_server_that_is_not_there_is_named(start_process):

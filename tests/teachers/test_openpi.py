@@ -57,6 +57,13 @@ def test_actions_are_converted(ask):
     np.testing.assert_allclose(output.actions, expected()[:, :2] / 100, rtol=1e-6)
 
 
+def test_the_environments_instruction_goes_before_the_teachers(ask):
+    teacher = ask(instruction="raise")
+    np.testing.assert_allclose(teacher.predict(OBSERVATIONS, ["go"] * 5).actions, expected(), rtol=1e-6)
+    with pytest.raises(TeacherError, match="the policy broke"):
+        teacher.predict(OBSERVATIONS)
+
+
 @pytest.mark.parametrize("failure", ["raise", "garbage", "hang"])
 def test_a_request_that_fails_for_good_has_no_label(ask, failure, caplog):
     teacher = ask(connections=1, timeout=0.5)

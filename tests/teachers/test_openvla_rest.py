@@ -75,6 +75,7 @@ def test_an_instruction_and_one_image_are_needed(ask):
         ask().predict(OBSERVATIONS)
     with pytest.raises(TeacherError, match="wants an image"):
         ask().predict({"qpos": np.zeros((5, 2))}, TEXTS)
+    np.testing.assert_array_equal(ask(instruction="four").predict(OBSERVATIONS).actions[:, 1], np.full(5, 4))
 
 
 def test_a_server_that_is_not_there_is_named(start_process):

@@ -1,7 +1,9 @@
 import logging
 import os
+import re
 import signal
 import socket
+import time
 import urllib.error
 import urllib.request
 
@@ -35,6 +37,13 @@ def unpack(frame):
         return message
 
     return msgpack.unpackb(frame, object_hook=decode)
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -73,10 +82,12 @@ def test_a_client_that_knows_only_openpi_is_served(serve):
         np.testing.assert_array_equal(unpack(websocket.recv())["actions"], [[6.0, 0.0]])
     process.send_signal(signal.SIGTERM)
     assert process.wait() == 0
+    # what failed is not counted
+    assert process.stdout.read() == "Answered 3 observations in 3 requests\n"
 
 
 def test_labels_of_a_served_teacher_are_those_of_the_teacher_itself(serve):
-    _, url = serve("teachers:first_two_doubled")
+    process, url = serve("teachers:first_two_doubled")
     observations = np.random.default_rng(0).normal(size=(33, 3)).astype(np.float32)
     for connections in (1, 4):
         teacher = OpenPITeacher(url, connections=connections)
@@ -84,6 +95,9 @@ def test_labels_of_a_served_teacher_are_those_of_the_teacher_itself(serve):
         assert actions.dtype == np.float32
         np.testing.assert_array_equal(actions, 2.0 * observations[:, :2])
         teacher.close()
+    process.send_signal(signal.SIGTERM)
+    # one batch over one connection, and four over four
+    assert process.communicate()[0] == "Answered 66 observations in 5 requests\n"
 
 
 def test_a_teacher_that_needs_the_action_space_gets_it(serve):
@@ -178,7 +192,7 @@ def test_a_frame_that_is_too_large_closes_its_connection():
             websocket.recv()
 
 
-def test_a_client_that_breaks_off_does_no_harm(no_thread_left):
+def test_a_client_that_breaks_off_does_no_harm(no_thread_left, caplog):
     with TeacherServer(FunctionTeacher(np.zeros_like), port=0) as server:
         port = int(server.url.rsplit(":", 1)[1])
         for rest in (b"", b"GET / HTTP/1.1\r\n", b"\x16\x03\x01"):
@@ -186,10 +200,14 @@ def test_a_client_that_breaks_off_does_no_harm(no_thread_left):
                 raw.sendall(rest)
         with connect(server.url) as websocket:
             websocket.recv()
-            websocket.socket.shutdown(socket.SHUT_RDWR)
+            with caplog.at_level(logging.INFO, "sb3_rpd"):
+                websocket.socket.shutdown(socket.SHUT_RDWR)
+                wait_until(lambda: re.search("connection (lost|handler failed)", caplog.text))
         teacher = OpenPITeacher(server.url)
         assert teacher.predict(np.zeros((2, 3))).actions.shape == (2, 3)
         teacher.close()
+    assert re.search(r"127\.0\.0\.1:\d+: connection lost", caplog.text), caplog.text
+    assert "connection handler failed" not in caplog.text
 
 
 def test_the_served_name_of_an_array_alone_is_observation():

@@ -45,6 +45,10 @@ def test_the_policy_sees_images_states_and_instructions(ask):
     np.testing.assert_allclose(actions[:, -1], [-1.0, 1.0, -0.5])
 
 
+def test_an_instruction_may_be_the_teachers_own(ask):
+    assert ask("mirror", instruction="four").predict(FRAMES).actions[:, 3].tolist() == [4, 4, 4]
+
+
 def test_images_are_resized(ask):
     actions = ask("mirror", image_size=(6, 4)).predict({"frame": FRAMES}, TEXTS).actions
     resized = [np.asarray(Image.fromarray(frame).resize((4, 6), Image.Resampling.LANCZOS)) for frame in FRAMES]

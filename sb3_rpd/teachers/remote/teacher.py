@@ -3,6 +3,7 @@
 import logging
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -27,6 +28,7 @@ class RemoteTeacher(Teacher):
     :param url: The server, for messages.
     :param connections: How many questions are asked at once.
     :param patience: How long a question is asked again, in seconds.
+    :param instruction: What to do, where the environment does not say it.
     :param convert_actions: Maps actions of shape (n, ...) from the server's units to the environment's; None where they are
         the same.
     """
@@ -37,11 +39,13 @@ class RemoteTeacher(Teacher):
         *,
         connections: int,
         patience: float,
+        instruction: str | None,
         convert_actions: Callable[[np.ndarray], np.ndarray] | None,
     ) -> None:
         if connections < 1:
             raise ValueError(f"connections is {connections}; a server is asked over at least one.")
         self.url = url
+        self.instruction = instruction
         self.convert_actions = convert_actions
         self._pool = LinkPool(self._make_link, url, connections=connections, patience=patience)
         self._connections = connections
@@ -63,6 +67,8 @@ class RemoteTeacher(Teacher):
         if not selected:
             raise TeacherError(f"The environment offers nothing to ask the server at {self.url} about.")
         whole = Batch(selected, None if instructions is None else list(instructions))
+        if instructions is None and self.instruction is not None:
+            whole = replace(whole, instructions=[self.instruction] * len(whole))
         share = -(-len(whole) // self._connections)
         size = min(share, self._pool.limits().rows_of(whole))
         batches = [whole.rows(start, start + size) for start in range(0, len(whole), size)]

@@ -1,0 +1,230 @@
+"""
+The networks of a Gaussian policy, from observations to the mean of the actions and the value, with their gradient.
+
+Two kinds give the same numbers: one for all networks, by autograd, and one for plain multi-layer perceptrons, by the chain
+rule written out, which spares them autograd's bookkeeping, most of the time for layers of this size.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple, cast
+
+import torch as th
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.preprocessing import preprocess_obs
+from stable_baselines3.common.torch_layers import FlattenExtractor, MlpExtractor
+from stable_baselines3.common.type_aliases import TensorDict
+from torch import nn
+
+from sb3_rpd.common.mixed_precision import features_extractors
+from sb3_rpd.fast_path.nature_cnn import ImageFeatures
+
+#: Where torch keeps the hooks of a module or tensor; there is no public way to see whether it has any.
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks", "_post_accumulate_grad_hooks")
+
+
+class Outputs(NamedTuple):
+    """What a policy puts out, or the gradient with respect to it; shapes (rows, action_dim), (action_dim,), (rows,)."""
+
+    mean: th.Tensor
+    log_std: th.Tensor
+    values: th.Tensor
+
+
+class GaussianNetworks(ABC):
+    """The networks of a policy."""
+
+    @abstractmethod
+    def forward(self, observations: th.Tensor | TensorDict) -> Outputs:
+        """
+        :param observations: As the rollout buffer has them.
+        :return: Without gradient; still valid when the parameters change.
+        """
+
+    @abstractmethod
+    def backward(self, gradient: Outputs) -> None:
+        """
+        Write the gradient of all parameters, for the observations of the last ``forward``.
+
+        :param gradient: That of the loss with respect to the outputs.
+        """
+
+
+class AutogradNetworks(GaussianNetworks):
+    """
+    Any networks.
+
+    :param policy: The policy.
+    :param batch_size: The largest number of observations in a minibatch.
+    """
+
+    def __init__(self, policy: ActorCriticPolicy, batch_size: int) -> None:
+        self._policy = policy
+        self._images = ImageFeatures(batch_size, policy) if ImageFeatures.fits(policy) else None
+
+    def forward(self, observations: th.Tensor | TensorDict) -> Outputs:
+        policy = self._policy
+        with th.enable_grad():
+            extract = self._extractor_of(observations)
+            if policy.share_features_extractor:
+                latent_actor, latent_critic = policy.mlp_extractor(extract(policy.features_extractor))
+            else:
+                latent_actor = policy.mlp_extractor.forward_actor(extract(policy.pi_features_extractor))
+                latent_critic = policy.mlp_extractor.forward_critic(extract(policy.vf_features_extractor))
+            values = policy.value_net(latent_critic).flatten()
+            self._outputs = Outputs(policy.action_net(latent_actor), policy.log_std, values)
+        mean, log_std, values = self._outputs
+        return Outputs(mean.detach(), log_std.detach().clone(), values.detach())
+
+    def _extractor_of(self, observations: th.Tensor | TensorDict) -> Callable[[nn.Module], th.Tensor]:
+        """From a features extractor to the features of these observations."""
+        if self._images is not None:
+            return partial(self._images.extract, images=self._images.scale(cast(th.Tensor, observations)))
+        inputs = preprocessed(self._policy, observations)
+        return lambda extractor: extractor(inputs)
+
+    def backward(self, gradient: Outputs) -> None:
+        self._policy.optimizer.zero_grad()
+        # What the user has frozen, such as log_std, has no gradient
+        trained = [index for index, output in enumerate(self._outputs) if output.requires_grad]
+        th.autograd.backward([self._outputs[index] for index in trained], [gradient[index] for index in trained])
+
+
+class Perceptron:
+    """
+    A multi-layer perceptron, by hand.
+
+    :param layers: Linear layers, with an activation, of one kind, between them.
+    """
+
+    def __init__(self, layers: list[nn.Module]) -> None:
+        linear = [layer for layer in layers if isinstance(layer, nn.Linear)]
+        self._layers = linear
+        self._addresses = _addresses(linear)
+        self._weights = [layer.weight.data for layer in linear]
+        self._transposed = [weight.t() for weight in self._weights]
+        self._biases = [layer.bias.data for layer in linear]
+        self._weight_gradients = [layer.weight.grad for layer in linear]
+        self._bias_gradients = [layer.bias.grad for layer in linear]
+        self._is_tanh = any(isinstance(layer, nn.Tanh) for layer in layers)
+        self._inputs: list[th.Tensor] = []
+
+    def is_current(self) -> bool:
+        """:return: Whether the layers have their parameters where they had them when this was made."""
+        return self._addresses == _addresses(self._layers)
+
+    def forward(self, features: th.Tensor) -> th.Tensor:
+        self._inputs = [features]
+        *hidden, (last_bias, last_weight) = zip(self._biases, self._transposed, strict=True)
+        for bias, weight in hidden:
+            output = th.addmm(bias, self._inputs[-1], weight)
+            self._inputs.append(output.tanh_() if self._is_tanh else output.relu_())
+        return th.addmm(last_bias, self._inputs[-1], last_weight)
+
+    def backward(self, gradient: th.Tensor) -> None:
+        for layer in reversed(range(len(self._weights))):
+            layer_input = self._inputs[layer]
+            th.mm(gradient.t(), layer_input, out=self._weight_gradients[layer])
+            th.sum(gradient, dim=0, out=self._bias_gradients[layer])
+            if layer == 0:
+                return
+            gradient = gradient @ self._weights[layer]
+            if self._is_tanh:
+                gradient = th.addcmul(gradient, gradient * layer_input, layer_input, value=-1.0)
+            else:
+                gradient.mul_(layer_input > 0.0)
+
+
+def _addresses(layers: list[nn.Linear]) -> list[int]:
+    # At every step of a rollout, so not through the modules' slow attributes if there is another way
+    by_name = [getattr(layer, "_parameters", None) or dict(layer.named_parameters()) for layer in layers]
+    return [parameter.data_ptr() for parameters in by_name for parameter in parameters.values()]
+
+
+class PerceptronNetworks(GaussianNetworks):
+    """
+    Those of an ``MlpPolicy``.
+
+    :param policy: The policy. Its parameters have a ``grad`` each, to be overwritten.
+    """
+
+    def __init__(self, policy: ActorCriticPolicy) -> None:
+        self._policy = policy
+        assert policy.log_std.grad is not None
+        self._log_std_gradient = policy.log_std.grad
+        self._flatten = features_extractors(policy)[0]
+        self._actor = Perceptron([*policy.mlp_extractor.policy_net, policy.action_net])
+        self._critic = Perceptron([*policy.mlp_extractor.value_net, policy.value_net])
+
+    @staticmethod
+    def fits(policy: ActorCriticPolicy) -> bool:
+        """
+        :param policy: A policy with a Gaussian over its actions.
+        :return: Whether its networks are multi-layer perceptrons directly on the observation.
+        """
+        if {type(extractor) for extractor in features_extractors(policy)} != {FlattenExtractor}:
+            return False
+        if type(policy.mlp_extractor) is not MlpExtractor:
+            return False
+        towers = [policy.mlp_extractor.policy_net, policy.mlp_extractor.value_net]
+        heads = [policy.action_net, policy.value_net]
+        activations = {type(layer) for tower in towers for layer in list(tower)[1::2]}
+        linear = [layer for tower in towers for layer in list(tower)[0::2]] + heads
+        return (
+            all(type(layer) is nn.Linear and layer.bias is not None for layer in linear)
+            and all(len(tower) % 2 == 0 for tower in towers)
+            and len(activations) <= 1
+            and activations <= {nn.Tanh, nn.ReLU}
+            and _are_all_parameters(policy, cast(list[nn.Linear], linear))
+            and not any(_has_hooks(module) for module in [*policy.modules()][1:])
+        )
+
+    def forward(self, observations: th.Tensor | TensorDict) -> Outputs:
+        policy = self._policy
+        features = self._flatten(preprocessed(policy, observations))
+        values = self._critic.forward(features).flatten()
+        return Outputs(self._actor.forward(features), policy.log_std.detach().clone(), values)
+
+    def backward(self, gradient: Outputs) -> None:
+        self._actor.backward(gradient.mean)
+        self._critic.backward(gradient.values.unsqueeze(1))
+        self._log_std_gradient.copy_(gradient.log_std)
+
+
+def _are_all_parameters(policy: ActorCriticPolicy, layers: list[nn.Linear]) -> bool:
+    """Whether these layers' parameters and ``log_std`` are all that a policy has, each once, none frozen or watched."""
+    parameters = [policy.log_std, *(parameter for layer in layers for parameter in (layer.weight, layer.bias))]
+    distinct = {*parameters}
+    return (
+        len(distinct) == len(parameters)
+        and distinct == {*policy.parameters()}
+        and all(parameter.requires_grad and not _has_hooks(parameter) for parameter in parameters)
+    )
+
+
+def _has_hooks(watched: th.Tensor | nn.Module) -> bool:
+    """Whether the user has a forward or backward hook there."""
+    return any(getattr(watched, name, None) for name in _HOOKS)
+
+
+def preprocessed(policy: ActorCriticPolicy, observations: th.Tensor | TensorDict) -> th.Tensor | TensorDict:
+    """
+    :param policy: A policy.
+    :param observations: As the rollout buffer has them.
+    :return: As the policy's features extractors take them.
+    """
+    return preprocess_obs(observations, policy.observation_space, normalize_images=policy.normalize_images)
+
+
+def refuse_nan(of_actions: th.Tensor) -> None:
+    """
+    :param of_actions: Means or log-probabilities of actions.
+    :raises ValueError: if one is NaN; the distributions of the plain path check the same.
+    """
+    if math.isnan(of_actions.sum().item()):
+        raise ValueError(
+            "The student's distribution of actions is NaN. Either an observation or a reward is not finite, or the training "
+            "has diverged: then take a lower learning rate, or a lower imitation_coef."
+        )

@@ -1,0 +1,150 @@
+"""One training on the fast path: epochs over one rollout."""
+
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.type_aliases import TensorDict
+
+from sb3_rpd.common.buffers import TeacherLabelsMixin
+from sb3_rpd.common.losses import ImitationLoss
+from sb3_rpd.common.ppo_loss import PPOLossSettings
+from sb3_rpd.common.training_statistics import TrainingStatistics
+from sb3_rpd.fast_path.gradients import imitation_gradient, ppo_gradient
+from sb3_rpd.fast_path.minibatches import Minibatches
+from sb3_rpd.fast_path.networks import AutogradNetworks, GaussianNetworks, Outputs, PerceptronNetworks, refuse_nan
+from sb3_rpd.fast_path.optimizers import FlatAdam, FusedAdam
+from sb3_rpd.fast_path.rows import Rows, rollout_rows
+from sb3_rpd.fast_path.statistics import EpochStatistics
+
+
+class FastTraining:
+    """
+    A context manager, inside which epochs over a rollout are trained.
+
+    :param policy: A policy that the fast path covers.
+    :param buffer: A complete rollout.
+    :param action_space: The action space of one environment.
+    :param batch_size: Rows of a minibatch.
+    :param settings: Those of PPO's loss.
+    :param imitation_loss: None for none.
+    :param imitation_coef: Its coefficient.
+    :param max_grad_norm: See PPO.
+    :param target_kl: See PPO.
+    """
+
+    def __init__(
+        self,
+        policy: ActorCriticPolicy,
+        buffer: TeacherLabelsMixin,
+        action_space: spaces.Space[Any],
+        *,
+        batch_size: int,
+        settings: PPOLossSettings,
+        imitation_loss: ImitationLoss | None,
+        imitation_coef: float,
+        max_grad_norm: float,
+        target_kl: float | None,
+    ) -> None:
+        assert isinstance(policy.optimizer, th.optim.Adam)
+        self._policy = policy
+        self._action_space = action_space
+        self._settings = settings
+        self._imitation_loss = imitation_loss
+        self._imitation = None
+        if imitation_loss is not None:
+            self._imitation = imitation_gradient(imitation_loss, imitation_coef, settings.clip_range)
+        self._imitation_coef = imitation_coef
+        self._max_grad_norm = max_grad_norm
+        self._target_kl = target_kl
+
+        buffer.flatten()
+        # On the device once for all epochs; images stay bytes
+        self._rows = rollout_rows(buffer, policy.device)
+        self._observations = _to_device(buffer.observations, policy.device)
+        self._minibatches = Minibatches(len(self._rows.returns), batch_size)
+        self._is_perceptron = PerceptronNetworks.fits(policy) and FlatAdam.fits(policy.optimizer)
+        self._optimizer = FlatAdam(policy.optimizer) if self._is_perceptron else FusedAdam(policy.optimizer)
+
+    def __enter__(self) -> "FastTraining":
+        with ExitStack() as stack:
+            stack.enter_context(self._optimizer)
+            self._networks: GaussianNetworks
+            if self._is_perceptron:
+                self._networks = PerceptronNetworks(self._policy)
+            else:
+                self._networks = AutogradNetworks(self._policy, self._minibatches.batch_size)
+            # There may be no memory for the networks, so only now
+            self._optimizer_exit = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._optimizer_exit.__exit__(error_type, error, traceback)
+
+    @th.no_grad()
+    def train_epoch(self, epoch: int, statistics: TrainingStatistics) -> float | None:
+        """
+        :param epoch: Its number.
+        :param statistics: What the log is to say is added to it.
+        :return: The approximate KL divergence that ended the epoch early, None if none did.
+        """
+        # SB3's own generator, so that the minibatches are those of PPO
+        order = th.as_tensor(np.random.permutation(self._minibatches.n_rows), device=self._policy.device)  # noqa: NPY002
+        rows = self._rows.epoch(order, self._minibatches, normalize_advantage=self._settings.normalize_advantage)
+        trained: list[Outputs] = []
+        approx_kl = None
+        entries = th.split(order, self._minibatches.batch_size)
+        for batch_entries, batch in zip(entries, rows.split(self._minibatches), strict=True):
+            outputs = self._networks.forward(_select(self._observations, batch_entries))
+            trained.append(outputs)
+            gradient, log_ratio = ppo_gradient(outputs, batch, self._settings)
+            if self._target_kl is not None:
+                approx_kl = (th.exp(log_ratio) - 1.0 - log_ratio).mean().item()
+                if approx_kl > 1.5 * self._target_kl:
+                    break
+            if self._imitation is not None:
+                self._imitation.add_to(gradient, outputs, batch)
+            self._networks.backward(gradient)
+            self._optimizer.step(self._max_grad_norm)
+        else:
+            approx_kl = None
+        self._add_statistics(epoch, trained, rows, statistics)
+        return approx_kl
+
+    def _add_statistics(self, epoch: int, trained: list[Outputs], rows: Rows, statistics: TrainingStatistics) -> None:
+        minibatches = self._minibatches.first(len(trained))
+        rows = rows.first(minibatches.n_rows)
+        means, log_stds, values = zip(*trained, strict=True)
+        outputs = Outputs(th.cat(means), minibatches.spread(th.stack(log_stds)), th.cat(values))
+        refuse_nan(outputs.mean)
+        of_epoch = EpochStatistics(outputs, rows, minibatches, self._settings)
+        by_name = of_epoch.of_ppo()
+        loss = by_name.pop("train/loss")
+        if self._imitation_loss is not None:
+            of_imitation = of_epoch.of_imitation(self._imitation_loss, self._action_space if epoch == 0 else None)
+            loss += self._imitation_coef * of_imitation["train/imitation_loss"]
+            # A minibatch without any label has a loss and an agreement of zero that say nothing
+            has_labels = of_epoch.has_labels()
+            by_name |= {name: scalars[has_labels] for name, scalars in of_imitation.items()}
+        for name, scalars in by_name.items():
+            statistics.extend(name, scalars)
+        statistics.restart("train/loss")
+        statistics.add("train/loss", loss[-1])
+
+
+def _to_device(observations: np.ndarray | dict[str, np.ndarray], device: th.device) -> th.Tensor | TensorDict:
+    if isinstance(observations, dict):
+        return {name: th.as_tensor(array, device=device) for name, array in observations.items()}
+    return th.as_tensor(observations, device=device)
+
+
+def _select(observations: th.Tensor | TensorDict, entries: th.Tensor) -> th.Tensor | TensorDict:
+    if isinstance(observations, dict):
+        return {name: tensor.index_select(0, entries) for name, tensor in observations.items()}
+    return observations.index_select(0, entries)

@@ -1,0 +1,176 @@
+"""Gradients in closed form, against autograd through the plain path's losses in float64."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch as th
+from hypothesis import given
+from hypothesis import strategies as st
+from toy_minibatches import assert_equal_to_rounding, make_outputs, make_rows, plain_gradient, settings
+
+from sb3_rpd.common.losses import KL, L1, MSE, NLL, Cosine, Huber, ImitationLoss
+from sb3_rpd.common.ppo_loss import PPOLossSettings
+from sb3_rpd.fast_path.gradients import AutogradImitation, RegressionImitation, gaussian, imitation_gradient, ppo_gradient
+from sb3_rpd.fast_path.networks import Outputs
+from sb3_rpd.fast_path.rows import Rows
+
+
+class CubicTimesRatio(ImitationLoss):
+    """Of the user's own; goes through everything that a loss is given."""
+
+    def per_sample(self, distribution: Any, labels: Any, ratio: th.Tensor, clip_range: float) -> th.Tensor:
+        entropy = distribution.entropy()
+        return ((distribution.mode() - labels.actions).abs().pow(3).sum(dim=1) + entropy) * ratio * clip_range
+
+
+class NothingYet(ImitationLoss):
+    """Of the user's own; has no gradient."""
+
+    def per_sample(self, distribution: Any, labels: Any, ratio: th.Tensor, clip_range: float) -> th.Tensor:
+        return th.ones_like(ratio).detach()
+
+
+def weights(action_dim: int) -> tuple[float, ...]:
+    return tuple(0.5 * dim for dim in range(action_dim))
+
+
+LOSSES: dict[str, Callable[[int], ImitationLoss]] = {
+    "mse": lambda action_dim: MSE(),
+    "weighted_mse": lambda action_dim: MSE(weights(action_dim)),
+    "l1": lambda action_dim: L1(),
+    "weighted_l1": lambda action_dim: L1(weights(action_dim)),
+    "huber": lambda action_dim: Huber(delta=0.7),
+    "weighted_huber": lambda action_dim: Huber(weights(action_dim), delta=0.7),
+    "nll": lambda action_dim: NLL(),
+    "weighted_nll": lambda action_dim: NLL(weights(action_dim)),
+    "forward_kl": lambda action_dim: KL(),
+    "reverse_kl": lambda action_dim: KL(weights(action_dim), direction="reverse"),
+    "cosine": lambda action_dim: Cosine(groups={"all": range(action_dim), "first": (0,)}),
+    "own": lambda action_dim: CubicTimesRatio(),
+    "own_without_gradient": lambda action_dim: NothingYet(),
+}
+
+
+def fast_gradient(
+    outputs: Outputs, rows: Rows, of_ppo: PPOLossSettings, loss: ImitationLoss | None = None, coef: float = 1.0
+) -> tuple[Outputs, th.Tensor]:
+    with th.no_grad():
+        gradient, log_ratio = ppo_gradient(outputs, rows, of_ppo)
+        if loss is not None:
+            imitation_gradient(loss, coef, of_ppo.clip_range).add_to(gradient, outputs, rows)
+    return gradient, log_ratio
+
+
+@given(
+    n_rows=st.integers(1, 11),
+    action_dim=st.integers(1, 4),
+    clip_range=st.sampled_from([0.05, 0.2, 0.5]),
+    clip_range_vf=st.sampled_from([None, 0.05, 0.3]),
+    ent_coef=st.sampled_from([0.0, 0.05]),
+    seed=st.integers(0, 1000),
+)
+def test_gradient_of_ppos_loss(n_rows: int, action_dim: int, seed: int, **of_ppo: Any) -> None:
+    generator = th.Generator().manual_seed(seed)
+    outputs = make_outputs(n_rows, action_dim, generator)
+    rows = make_rows(outputs, generator)
+    gradient, log_ratio = fast_gradient(outputs, rows, settings(**of_ppo))
+    expected, losses = plain_gradient(outputs, rows, settings(**of_ppo))
+    assert_equal_to_rounding(gradient, expected)
+    assert_equal_to_rounding(log_ratio.exp(), losses.ratio.detach())
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@given(
+    n_rows=st.integers(1, 8),
+    action_dim=st.integers(1, 4),
+    coef=st.sampled_from([0.1, 3.0]),
+    labelled=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_gradient_of_both_losses(name: str, n_rows: int, action_dim: int, coef: float, labelled: bool, seed: int) -> None:
+    generator = th.Generator().manual_seed(seed)
+    outputs = make_outputs(n_rows, action_dim, generator)
+    rows = make_rows(outputs, generator)
+    if not labelled:
+        nothing = th.zeros_like(rows.teacher_actions)
+        rows = rows._replace(teacher_actions=nothing, label_weights=0.0 * rows.label_weights, teacher_std=nothing + 1.0)
+    loss = LOSSES[name](action_dim)
+    gradient, _ = fast_gradient(outputs, rows, settings(), loss, coef)
+    assert_equal_to_rounding(gradient, plain_gradient(outputs, rows, settings(), loss, coef)[0])
+
+
+def test_losses_whose_derivative_is_written_out_are_these_and_no_subclasses() -> None:
+    class Mine(MSE):
+        """Could have another penalty."""
+
+    for loss in (MSE(), L1(), Huber(), MSE(weights=(1.0, 2.0))):
+        assert isinstance(imitation_gradient(loss, 1.0, 0.2), RegressionImitation)
+    for other in (Mine(), NLL(), KL(), Cosine()):
+        assert isinstance(imitation_gradient(other, 1.0, 0.2), AutogradImitation)
+
+
+@pytest.mark.parametrize("advantage", [2.0, -2.0])
+@pytest.mark.parametrize("ratio", [1.25, 0.75])
+def test_ratio_at_the_edge_of_the_clip_range_still_has_its_gradient(ratio: float, advantage: float) -> None:
+    """As autograd has it: th.clamp passes the gradient at its bounds, and th.min shares it between equals."""
+    generator = th.Generator().manual_seed(1)
+    outputs = make_outputs(1, 2, generator)
+    rows = make_rows(outputs, generator, ratios=(ratio,))._replace(advantages=th.tensor([advantage], dtype=th.float64))
+    _, log_ratio = fast_gradient(outputs, rows, settings())
+    # To the bit the ratio that is compared; exact, as both are between a half and two
+    clip_range = abs(log_ratio.exp().item() - 1.0)
+    assert 1.0 + math.copysign(clip_range, ratio - 1.0) == log_ratio.exp().item()
+    gradient, _ = fast_gradient(outputs, rows, settings(clip_range=clip_range))
+    inside, _ = plain_gradient(outputs, rows, settings(clip_range=clip_range + 0.1))
+    assert_equal_to_rounding(gradient, inside)
+    assert gradient.mean.abs().min() > 0.1
+
+
+@pytest.mark.parametrize("change", [0.25, -0.25])
+def test_value_at_the_edge_of_its_clip_range_still_has_its_gradient(change: float) -> None:
+    generator = th.Generator().manual_seed(1)
+    outputs = make_outputs(1, 1, generator)._replace(values=th.tensor([1.0 + change], dtype=th.float64))
+    rows = make_rows(outputs, generator)._replace(
+        old_values=th.tensor([1.0], dtype=th.float64), returns=th.tensor([3.0], dtype=th.float64)
+    )
+    gradient, _ = fast_gradient(outputs, rows, settings(clip_range_vf=0.25, vf_coef=0.5))
+    # 0.5 * 2 * (value - 3)
+    assert gradient.values.item() == 1.0 + change - 3.0
+    assert_equal_to_rounding(gradient, plain_gradient(outputs, rows, settings(clip_range_vf=0.25))[0])
+    assert fast_gradient(outputs, rows, settings(clip_range_vf=0.2499))[0].values.item() == 0.0
+
+
+@pytest.mark.parametrize("clip_range_vf", [None, 0.1])
+@pytest.mark.parametrize(
+    ("source", "reached"),
+    [
+        ("mean", {"mean", "log_std"}),
+        ("actions", {"mean", "log_std"}),
+        ("advantages", {"mean", "log_std"}),
+        ("old_log_prob", {"mean", "log_std"}),
+        ("values", {"values"}),
+        ("returns", {"values"}),
+    ],
+)
+def test_nan_is_never_turned_into_a_number(source: str, reached: set[str], clip_range_vf: float | None) -> None:
+    generator = th.Generator().manual_seed(1)
+    outputs = make_outputs(3, 2, generator)
+    rows = make_rows(outputs, generator)
+    target = getattr(outputs if hasattr(outputs, source) else rows, source)
+    target[1] = math.nan
+    gradient, _ = fast_gradient(outputs, rows, settings(clip_range_vf=clip_range_vf), MSE())
+    assert {name for name, part in gradient._asdict().items() if part.isnan().any()} == reached
+    if "mean" in reached:
+        assert gradient.mean[1].isnan().all()
+        assert not gradient.mean[[0, 2]].isnan().any()
+
+
+def test_distribution_is_sb3s_own() -> None:
+    mean, log_std = th.tensor([[0.5, -1.0]]), th.tensor([0.1, -0.3])
+    distribution = gaussian(mean, log_std)
+    assert distribution.distribution.mean.tolist() == mean.tolist()
+    # log N(x; m, s) summed over dimensions, with x = 0
+    expected = sum(-0.5 * (m / math.exp(s)) ** 2 - s - 0.5 * math.log(2 * math.pi) for m, s in ((0.5, 0.1), (-1.0, -0.3)))
+    assert distribution.log_prob(th.zeros(1, 2)).item() == pytest.approx(expected, rel=1e-6)

@@ -1,0 +1,57 @@
+"""How an epoch is cut, on numpy's own splitting."""
+
+import numpy as np
+import pytest
+import torch as th
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sb3_rpd.fast_path.minibatches import Minibatches
+
+sizes = st.tuples(st.integers(1, 20), st.integers(1, 25))
+
+
+def cut(array: np.ndarray, batch_size: int) -> list[np.ndarray]:
+    return np.split(array, range(batch_size, len(array), batch_size))
+
+
+@given(sizes=sizes, width=st.integers(1, 3))
+def test_arithmetic_on_all_minibatches_is_that_on_each(sizes: tuple[int, int], width: int) -> None:
+    n_rows, batch_size = sizes
+    minibatches = Minibatches(n_rows, batch_size)
+    rows = np.random.default_rng(n_rows).normal(size=(n_rows, width))
+    parts = cut(rows[:, 0], batch_size)
+    assert minibatches.sizes == [len(part) for part in parts]
+    column = th.from_numpy(rows[:, 0].copy())
+    np.testing.assert_allclose(minibatches.mean(column), [part.mean() for part in parts], rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(minibatches.sum(column), [part.sum() for part in parts], rtol=1e-12, atol=1e-12)
+    # One result for each row, and one for each minibatch, of rows with a second axis
+    centred = minibatches.map(lambda group: group - group.mean(dim=1, keepdim=True), column)
+    np.testing.assert_allclose(centred, np.concatenate([part - part.mean() for part in parts]), rtol=1e-12, atol=1e-12)
+    largest = minibatches.map(lambda group: group.amax(dim=(1, 2)), th.from_numpy(rows))
+    assert largest.tolist() == [part.max() for part in cut(rows, batch_size)]
+
+
+@given(sizes=sizes, width=st.integers(1, 3))
+def test_one_value_for_each_minibatch_is_spread_over_its_rows(sizes: tuple[int, int], width: int) -> None:
+    n_rows, batch_size = sizes
+    minibatches = Minibatches(n_rows, batch_size)
+    values = np.arange(len(minibatches.sizes) * width, dtype=np.float64).reshape(-1, width)
+    expected = np.repeat(values, minibatches.sizes, axis=0)
+    assert minibatches.spread(th.from_numpy(values)).tolist() == expected.tolist()
+
+
+@given(sizes=sizes, data=st.data())
+def test_first_minibatches(sizes: tuple[int, int], data: st.DataObject) -> None:
+    minibatches = Minibatches(*sizes)
+    count = data.draw(st.integers(1, len(minibatches.sizes)))
+    first = minibatches.first(count)
+    assert first.sizes == minibatches.sizes[:count]
+    assert first.n_rows == sum(first.sizes)
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "batch_size", "expected"), [(7, 3, [3, 3, 1]), (6, 3, [3, 3]), (2, 3, [2]), (3, 1, [1, 1, 1])]
+)
+def test_sizes_by_hand(n_rows: int, batch_size: int, expected: list[int]) -> None:
+    assert Minibatches(n_rows, batch_size).sizes == expected

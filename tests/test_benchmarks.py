@@ -1,0 +1,81 @@
+"""The benchmarks of labelling and training run, each as a program of its own, and their records have all rows."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+def run(name: str, *arguments: str, folder: Path) -> Any:
+    """Run one benchmark in an empty folder and return its record."""
+    record = folder / "record.json"
+    command = [sys.executable, "-W", "error::UserWarning:sb3_rpd", str(BENCHMARKS / name), *arguments, "--json", str(record)]
+    finished = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240, check=False)
+    assert finished.returncode == 0, finished.stderr
+    loaded = json.loads(record.read_text())
+    # Figures are worth little without these
+    assert {"date", "cpu", "cpus", "python", "torch", "stable_baselines3"} <= set(loaded)
+    return loaded
+
+
+@pytest.mark.slow
+def test_training_speed(tmp_path: Path) -> None:
+    record = run("training_speed.py", "--quick", folder=tmp_path)
+
+    everybody = {"PPO", "RPD", "RPD, plain path", "obvious RPD"}
+    for student, rivals in {"mlp": everybody, "cnn": everybody | {"RPD, bf16"}}.items():
+        for part in ("train", "iteration"):
+            rows = record["results"][student][part]
+            assert set(rows) == rivals
+            for row in rows.values():
+                assert set(row) == {"seconds", "speed_over_ppo", "rpd_speed_over_it", "wall_speed_over_ppo"}
+                assert 0.0 < row["seconds"]["quartiles"][0] <= row["seconds"]["median"] <= row["seconds"]["quartiles"][1]
+            assert rows["PPO"]["speed_over_ppo"]["quartiles"] == rows["RPD"]["rpd_speed_over_it"]["quartiles"] == [1.0, 1.0]
+
+
+@pytest.mark.slow
+def test_rollout_memory(tmp_path: Path) -> None:
+    record = run("rollout_memory.py", "--quick", folder=tmp_path)
+
+    assert record["data_bytes"] == 8 * 4 * (3 * 128 * 128 + 4 * (7 + 6))
+    for buffer in ("SB3", "RPD"):
+        for peaks in (record["results"][buffer]["resident"], record["results"][buffer]["tracemalloc"]):
+            assert 1.0 <= peaks[0] <= peaks[1]
+    # It flattens a rollout into a copy
+    assert record["results"]["SB3"]["tracemalloc"][0] == pytest.approx(2.0, abs=0.05)
+
+
+@pytest.mark.slow
+def test_label_overlap(tmp_path: Path) -> None:
+    record = run("label_overlap.py", "--quick", "--rounds", "1", folder=tmp_path)
+
+    ways = record["results"]["slow teacher"]["ways"]
+    per_state = {name: way["queries_per_state"] for name, way in ways.items() if "queries_per_state" in way}
+    assert per_state.pop("RPD, label_fraction=0.2") == pytest.approx(0.2, abs=0.15)
+    # Of 16 steps each of the four environments has its label at 3 or 4
+    assert per_state.pop("RPD, label_every=5") == 13 / 64
+    assert set(per_state.values()) == {1.0}
+    assert ways["RPD"]["ratio"]["median"] > 1.0
+    assert set(record["results"]["slow teacher and environments"]["ways"]) == {"RPD", "each minibatch"}
+
+
+@pytest.mark.slow
+@pytest.mark.maniskill2
+def test_env_overhead(tmp_path: Path) -> None:
+    record = run("env_overhead.py", "--tasks", "LiftCube-v0", "--rounds", "1", "--steps", "5", folder=tmp_path)
+
+    (row,) = record["results"]
+    assert row["task"] == "LiftCube-v0"
+    assert row["wrapped"]["median"] > 0.0
+    assert row["with_teacher_info"]["median"] > 0.0
+
+
+def test_make_bench_names_programs_that_exist() -> None:
+    (line,) = [line for line in (BENCHMARKS.parent / "Makefile").read_text().splitlines() if line.startswith("BENCHMARKS :=")]
+    for name in line.split()[2:]:
+        assert (BENCHMARKS / f"{name}.py").is_file()
