@@ -19,6 +19,9 @@ from sb3_rpd.common.teacher_outputs import CheckedOutput, check_teacher_output
 from sb3_rpd.common.type_aliases import TeacherInfo
 from sb3_rpd.teachers.base import Teacher, TeacherOutput
 
+#: A teacher that needs no more seconds for a batch is quicker asked than handed to a thread.
+QUICK_BATCH_SECONDS = 2e-3
+
 
 class LabelStatistics(NamedTuple):
     """
@@ -39,6 +42,13 @@ class LabelStatistics(NamedTuple):
     def missing_share(self) -> float:
         """The share of the labels asked for that are missing; 0 where none was asked for."""
         return self.missing / self.asked if self.asked else 0.0
+
+    def is_quick(self, batch_size: int) -> bool:
+        """
+        :param batch_size: How many entries the teacher is asked about at once.
+        :return: Whether the teacher answers in no time.
+        """
+        return self.seconds * batch_size <= QUICK_BATCH_SECONDS * self.asked
 
     def merged(self, other: "LabelStatistics") -> "LabelStatistics":
         """:return: The statistics of both together."""

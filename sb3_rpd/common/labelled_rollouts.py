@@ -59,6 +59,8 @@ class LabelledRollouts(OnPolicyAlgorithm):
     _labeler: Labeler | None = None
     #: The ``teacher`` for which the labeler was made.
     _labeler_teacher: Any = None
+    #: Whether it answered in no time when it was last asked. It is asked in place then: the labels are the same.
+    _teacher_is_quick: bool = False
     _has_said_plain_ppo: bool = False
 
     def _setup_model(self) -> None:
@@ -129,6 +131,7 @@ class LabelledRollouts(OnPolicyAlgorithm):
             teacher = None if self.teacher is None else make_teacher(self.teacher)
             self._labeler = Labeler(teacher, self.action_space, self._to_policy_units)
             self._labeler_teacher = self.teacher
+            self._teacher_is_quick = False
         if self._build_imitation_loss().needs_distribution and not self._labeler.gives_distribution:
             raise TeacherError(
                 f"imitation_loss={self.imitation_loss!r} compares distributions, but {self._labeler.source} gives actions "
@@ -161,14 +164,17 @@ class LabelledRollouts(OnPolicyAlgorithm):
         if self._labeler is None or not isinstance(rollout_buffer, TeacherLabelsMixin):
             return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
 
+        in_background = self.label_asynchronously and not self._teacher_is_quick
         with RolloutLabelling(
-            self._labeler, rollout_buffer, batch_size=self.label_batch_size, asynchronous=self.label_asynchronously
+            self._labeler, rollout_buffer, batch_size=self.label_batch_size, asynchronous=in_background
         ) as labelling:
             wanted = labelling if self._current_imitation_coef > 0 else None
             labelling_callback = LabellingCallback(callback, self._teacher_inputs, wanted, self._label_choice())
             if not super().collect_rollouts(env, labelling_callback, rollout_buffer, n_rollout_steps):
                 return False
             statistics = labelling.join()
+        if statistics.asked:
+            self._teacher_is_quick = statistics.is_quick(self.label_batch_size)
         self._record_labelling(statistics, rollout_buffer)
         if statistics.missing_share > self.max_missing_labels:
             self._stop_for_missing_labels(statistics)
@@ -211,7 +217,14 @@ class LabelledRollouts(OnPolicyAlgorithm):
     # ---------------------------------------------------------------- saving
 
     def _excluded_save_params(self) -> list[str]:
-        of_this_process = ["teacher", "_labeler", "_labeler_teacher", "_teacher_inputs", "_has_said_plain_ppo"]
+        of_this_process = [
+            "teacher",
+            "_labeler",
+            "_labeler_teacher",
+            "_teacher_is_quick",
+            "_teacher_inputs",
+            "_has_said_plain_ppo",
+        ]
         # In the archive's ``rpd_state``, where a plain PPO that loads the student does not look
         packed = ["imitation_loss", "imitation_coef", "_running_coef", "_label_generator", "_current_imitation_coef"]
         return [*super()._excluded_save_params(), *of_this_process, *packed]

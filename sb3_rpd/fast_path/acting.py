@@ -10,7 +10,6 @@ from gymnasium import spaces
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import PyTorchObs
 
-from sb3_rpd.common.mixed_precision import features_extractors
 from sb3_rpd.fast_path.networks import Perceptron, PerceptronNetworks, preprocessed, refuse_nan
 
 _LOG_SQRT_2PI = math.log(math.sqrt(2.0 * math.pi))
@@ -77,7 +76,6 @@ class PerceptronActor:
 
     def __init__(self, policy: ActorCriticPolicy) -> None:
         self._policy = policy
-        self._flatten = features_extractors(policy)[0]
         self._build_networks()
 
     def _build_networks(self) -> None:
@@ -89,7 +87,7 @@ class PerceptronActor:
         # A callback may have given the layers other parameters
         if not (self._actor.is_current() and self._critic.is_current()):
             self._build_networks()
-        return cast(th.Tensor, self._flatten(preprocessed(self._policy, obs)))
+        return cast(th.Tensor, preprocessed(self._policy, obs)).flatten(start_dim=1)
 
     def forward(self, obs: PyTorchObs, deterministic: bool = False) -> tuple[th.Tensor, th.Tensor, th.Tensor]:
         """

@@ -9,7 +9,7 @@ from gymnasium import spaces
 from sb3_rpd.common.agreement import agreement_by_row
 from sb3_rpd.common.losses import ImitationLoss
 from sb3_rpd.common.ppo_loss import PPOLossSettings
-from sb3_rpd.fast_path.gradients import gaussian, log_ratio
+from sb3_rpd.fast_path.gradients import gaussian
 from sb3_rpd.fast_path.minibatches import Minibatches
 from sb3_rpd.fast_path.networks import Outputs
 from sb3_rpd.fast_path.rows import Rows
@@ -19,20 +19,23 @@ class EpochStatistics:
     """
     Statistics by their names in the log, each of shape (minibatches,).
 
-    :param outputs: Those of the policy for the rows of an epoch, each with the parameters of its minibatch: ``log_std`` has
-        a row for each.
+    :param outputs: Those of the policy for the rows of an epoch, each with the parameters of its minibatch; ``log_std`` has
+        a row for each minibatch.
+    :param log_ratio: The logarithm of the probability ratio of each row.
     :param rows: These rows.
     :param minibatches: How they are cut.
     :param settings: Those of PPO's loss.
     """
 
-    def __init__(self, outputs: Outputs, rows: Rows, minibatches: Minibatches, settings: PPOLossSettings) -> None:
+    def __init__(
+        self, outputs: Outputs, log_ratio: th.Tensor, rows: Rows, minibatches: Minibatches, settings: PPOLossSettings
+    ) -> None:
         self._outputs = outputs
         self._rows = rows
         self._minibatches = minibatches
         self._settings = settings
-        self._log_ratio = log_ratio(outputs.mean, outputs.log_std, rows).value
-        self._ratio = th.exp(self._log_ratio)
+        self._log_ratio = log_ratio
+        self._ratio = th.exp(log_ratio)
 
     def of_ppo(self) -> dict[str, th.Tensor]:
         """:return: PPO's own."""
@@ -42,12 +45,11 @@ class EpochStatistics:
         if settings.clip_range_vf is not None:
             change = (values - rows.old_values).clamp(-settings.clip_range_vf, settings.clip_range_vf)
             values = rows.old_values + change
-        entropy = log_std.sum(dim=1) + (0.5 + 0.5 * math.log(2.0 * math.pi)) * mean.shape[1]
 
         by_minibatch = self._minibatches.mean
         policy_loss = -by_minibatch(surrogate)
         value_loss = by_minibatch((values - rows.returns) ** 2)
-        entropy_loss = -by_minibatch(entropy)
+        entropy_loss = -(log_std.sum(dim=1) + (0.5 + 0.5 * math.log(2.0 * math.pi)) * mean.shape[1])
         return {
             "train/entropy_loss": entropy_loss,
             "train/policy_gradient_loss": policy_loss,
@@ -63,7 +65,7 @@ class EpochStatistics:
         :param action_space: The action space of one environment, None to leave the agreement out.
         :return: The imitation loss and the agreement; 0 in minibatches without labels.
         """
-        distribution = gaussian(self._outputs.mean, self._outputs.log_std)
+        distribution = gaussian(self._outputs.mean, self._minibatches.spread(self._outputs.log_std))
         labels = self._rows.labels
         by_row = {"train/imitation_loss": loss.per_sample(distribution, labels, self._ratio, self._settings.clip_range)}
         if action_space is not None:

@@ -97,13 +97,13 @@ class FastTraining:
         # SB3's own generator, so that the minibatches are those of PPO
         order = th.as_tensor(np.random.permutation(self._minibatches.n_rows), device=self._policy.device)  # noqa: NPY002
         rows = self._rows.epoch(order, self._minibatches, normalize_advantage=self._settings.normalize_advantage)
-        trained: list[Outputs] = []
+        trained: list[tuple[Outputs, th.Tensor]] = []
         approx_kl = None
         entries = th.split(order, self._minibatches.batch_size)
         for batch_entries, batch in zip(entries, rows.split(self._minibatches), strict=True):
             outputs = self._networks.forward(_select(self._observations, batch_entries))
-            trained.append(outputs)
             gradient, log_ratio = ppo_gradient(outputs, batch, self._settings)
+            trained.append((outputs, log_ratio))
             if self._target_kl is not None:
                 approx_kl = (th.exp(log_ratio) - 1.0 - log_ratio).mean().item()
                 if approx_kl > 1.5 * self._target_kl:
@@ -117,13 +117,16 @@ class FastTraining:
         self._add_statistics(epoch, trained, rows, statistics)
         return approx_kl
 
-    def _add_statistics(self, epoch: int, trained: list[Outputs], rows: Rows, statistics: TrainingStatistics) -> None:
+    def _add_statistics(
+        self, epoch: int, trained: list[tuple[Outputs, th.Tensor]], rows: Rows, statistics: TrainingStatistics
+    ) -> None:
         minibatches = self._minibatches.first(len(trained))
         rows = rows.first(minibatches.n_rows)
-        means, log_stds, values = zip(*trained, strict=True)
-        outputs = Outputs(th.cat(means), minibatches.spread(th.stack(log_stds)), th.cat(values))
+        all_outputs, log_ratios = zip(*trained, strict=True)
+        means, log_stds, values = zip(*all_outputs, strict=True)
+        outputs = Outputs(th.cat(means), th.stack(log_stds), th.cat(values))
         refuse_nan(outputs.mean)
-        of_epoch = EpochStatistics(outputs, rows, minibatches, self._settings)
+        of_epoch = EpochStatistics(outputs, th.cat(log_ratios), rows, minibatches, self._settings)
         by_name = of_epoch.of_ppo()
         loss = by_name.pop("train/loss")
         if self._imitation_loss is not None:

@@ -67,7 +67,8 @@ class RPD(ImitationTraining, PPO):
     :param label_every: Ask the teacher about each environment at every k-th step only.
     :param label_fraction: Ask the teacher about this fraction of the entries only, chosen at random.
     :param label_batch_size: How many entries, over environments and time, the teacher is asked about at once.
-    :param label_asynchronously: Ask in a background thread while the environments run. The labels are the same either way.
+    :param label_asynchronously: Ask in a background thread while the environments run, unless the teacher was so quick in the
+        last rollout that a thread takes longer than it. The labels are the same either way.
     :param max_missing_labels: Over a rollout, the largest share of labels asked for that may be missing (the teacher
         failed, or answered with NaN or outside the action space). Beyond it the model is saved and training stops.
     :param fast: Whether to train on the fast path: the same numbers up to rounding, in a fraction of the time. None takes it

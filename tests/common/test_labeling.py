@@ -56,6 +56,13 @@ def test_statistics_add_up_and_keep_the_first_complaint() -> None:
     assert LabelStatistics().missing_share == 0.0
 
 
+def test_teacher_is_quick_by_the_seconds_for_a_full_batch() -> None:
+    # 0.004 s for 1000 entries are 0.001 s for a batch of 250, and 0.004 s for one of 1000
+    statistics = LabelStatistics(asked=1000, seconds=0.004)
+    assert statistics.is_quick(250)
+    assert not statistics.is_quick(1000)
+
+
 # ---------------------------------------------------------------- one batch
 
 

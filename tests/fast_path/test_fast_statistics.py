@@ -27,8 +27,9 @@ def make_epoch(n_rows: int, batch_size: int, seed: int = 0) -> tuple[Outputs, Ro
     for size in minibatches.sizes:
         outputs = make_outputs(size, 2, generator)
         rows = make_rows(outputs, generator)
-        parts.append((outputs._replace(log_std=outputs.log_std.expand(size, 2)), rows))
-    outputs = Outputs._make(map(th.cat, zip(*(part for part, _ in parts), strict=True)))
+        parts.append((outputs, rows))
+    means, log_stds, values = zip(*(part for part, _ in parts), strict=True)
+    outputs = Outputs(th.cat(means), th.stack(log_stds), th.cat(values))
     rows = Rows._make(map(th.cat, zip(*(part for _, part in parts), strict=True)))
     ratios = [RATIOS[row % len(RATIOS)] for size in minibatches.sizes for row in range(size)]
     return outputs, rows, minibatches, th.tensor(ratios, dtype=th.float64)
@@ -53,6 +54,7 @@ def test_ppos_statistics(n_rows: int, batch_size: int, clip_range_vf: float | No
         values = rows.old_values.numpy() + (values - rows.old_values.numpy()).clip(-clip_range_vf, clip_range_vf)
     # Of a Gaussian: log(std) + (1 + log(2 pi)) / 2 for each dimension
     entropy = (outputs.log_std.numpy() + 0.5 * (1.0 + math.log(2.0 * math.pi))).sum(axis=1)
+    entropy = np.repeat(entropy, minibatches.sizes)
     of_row = {
         "train/policy_gradient_loss": -surrogate,
         "train/value_loss": (values - rows.returns.numpy()) ** 2,
@@ -65,7 +67,7 @@ def test_ppos_statistics(n_rows: int, batch_size: int, clip_range_vf: float | No
     expected["train/loss"] = [part.mean() for part in by_minibatch(minibatches, total)]
 
     of_ppo = settings(clip_range_vf=clip_range_vf, ent_coef=0.03, vf_coef=0.7)
-    actual = EpochStatistics(outputs, rows, minibatches, of_ppo).of_ppo()
+    actual = EpochStatistics(outputs, ratios.log(), rows, minibatches, of_ppo).of_ppo()
     assert actual.keys() == expected.keys()
     for name, numbers in expected.items():
         np.testing.assert_allclose(actual[name], numbers, rtol=1e-6, atol=1e-6, err_msg=name)
@@ -73,14 +75,14 @@ def test_ppos_statistics(n_rows: int, batch_size: int, clip_range_vf: float | No
 
 @given(n_rows=st.integers(1, 20), batch_size=st.integers(1, 22), seed=st.integers(0, 100))
 def test_imitation_and_agreement(n_rows: int, batch_size: int, seed: int) -> None:
-    outputs, rows, minibatches, _ = make_epoch(n_rows, batch_size, seed)
+    outputs, rows, minibatches, ratios = make_epoch(n_rows, batch_size, seed)
     distance = np.abs(outputs.mean.numpy() - rows.teacher_actions.numpy())
     # Within a tenth of half the width of the space, which is 1 and 2.5
     of_row = {
         "train/imitation_loss": (distance**2).mean(axis=1),
         "train/agreement": (distance <= np.array([0.1, 0.25])).mean(axis=1),
     }
-    statistics = EpochStatistics(outputs, rows, minibatches, settings())
+    statistics = EpochStatistics(outputs, ratios.log(), rows, minibatches, settings())
     actual = statistics.of_imitation(MSE(), BOX)
     labelled = by_minibatch(minibatches, rows.label_weights.numpy() > 0.0)
     assert statistics.has_labels().tolist() == [bool(part.any()) for part in labelled]
@@ -93,7 +95,7 @@ def test_imitation_and_agreement(n_rows: int, batch_size: int, seed: int) -> Non
 
 def test_loss_on_distributions_sees_the_log_std_of_each_minibatch() -> None:
     outputs, rows, minibatches, ratios = make_epoch(7, 4)
-    mean, std = outputs.mean.numpy(), np.exp(outputs.log_std.numpy())
+    mean, std = outputs.mean.numpy(), np.exp(np.repeat(outputs.log_std.numpy(), minibatches.sizes, axis=0))
     assert rows.teacher_std is not None
     teacher_mean, teacher_std = rows.teacher_actions.numpy(), rows.teacher_std.numpy()
     kl = np.log(std / teacher_std) + (teacher_std**2 + (teacher_mean - mean) ** 2) / (2.0 * std**2) - 0.5
@@ -101,5 +103,5 @@ def test_loss_on_distributions_sees_the_log_std_of_each_minibatch() -> None:
     of_row = kl.sum(axis=1) * np.maximum(ratios.numpy(), 0.8)
     labelled = rows.label_weights.numpy() > 0.0
     expected = [of_row[:4][labelled[:4]].mean(), of_row[4:][labelled[4:]].mean()]
-    actual = EpochStatistics(outputs, rows, minibatches, settings()).of_imitation(KL(), None)
+    actual = EpochStatistics(outputs, ratios.log(), rows, minibatches, settings()).of_imitation(KL(), None)
     assert actual["train/imitation_loss"].tolist() == pytest.approx(expected, rel=1e-9)

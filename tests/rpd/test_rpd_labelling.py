@@ -15,6 +15,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from toy_envs import ACTION_SPACES, NamingTeacher, SpacesEnv, naming_env, scripted_teacher
 
 from sb3_rpd import RPD, TeacherActionWrapper
+from sb3_rpd.common import labeling
 from sb3_rpd.common.schedules import CosineCoef, SuccessGate
 
 pytestmark = pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")
@@ -132,6 +133,25 @@ class FrameCensus(BaseCallback):
             time.sleep(0.001)
         assert self.count() <= self.expected
         return True
+
+
+def test_quick_teacher_is_asked_in_place_from_the_second_rollout_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(labeling, "QUICK_BATCH_SECONDS", 0.5)
+    threads: list[list[bool]] = []
+    teach = NamingTeacher().predict
+
+    def quick(observations: Any) -> np.ndarray:
+        threads[-1].append(threading.current_thread() is threading.main_thread())
+        time.sleep(pauses[len(threads) - 1])
+        return teach(observations)
+
+    # The first rollout is asked about in the background, and so is the one after a slow answer
+    pauses = (0.0, 0.0, 0.6, 0.0, 0.0)
+    model = make_model(quick, label_batch_size=N_STEPS * N_ENVS)
+    for _ in pauses:
+        threads.append([])
+        model.learn(N_STEPS * N_ENVS, reset_num_timesteps=False)
+    assert threads == [[False], [True], [True], [False], [True]]
 
 
 @pytest.mark.parametrize("asynchronous", [True, False])
