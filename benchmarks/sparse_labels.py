@@ -51,11 +51,15 @@ FROM_TRAINING = (
 )
 
 
+def rpd_arguments(variant: str, options: argparse.Namespace) -> dict[str, Any]:
+    return demo.IMITATION | VARIANTS.get(variant, {}) | {"fast": options.fast}
+
+
 def settings_of(variant: str, options: argparse.Namespace) -> dict[str, Any]:
     """Everything that a result depends on, as JSON gives it back."""
     settings: dict[str, Any] = {name: getattr(options, name) for name in ("task", "timesteps", "episodes", "log_std_init")}
     settings |= {"teacher": demo.TEACHER_FLAWS, "n_envs": demo.N_ENVS, "episode_steps": demo.EPISODE_STEPS}
-    settings |= {"ppo": demo.SETTINGS, "rpd": demo.IMITATION | VARIANTS.get(variant, {})}
+    settings |= {"ppo": demo.SETTINGS, "rpd": rpd_arguments(variant, options)}
     loaded: dict[str, Any] = json.loads(json.dumps(settings, default=repr))
     return loaded
 
@@ -78,8 +82,8 @@ def exploring_success(rows: list[dict[str, str]]) -> float:
 def train(variant: str, options: argparse.Namespace) -> dict[str, Any]:
     """Train and evaluate one student in a process of its own, which takes its simulators with it when it ends."""
     name = "PPO" if variant == "ppo" else "RPD"
-    imitation = demo.IMITATION | VARIANTS.get(variant, {})
-    process = multiprocessing.get_context("spawn").Process(target=demo.train, args=(name, options, imitation), daemon=True)
+    arguments = (name, options, rpd_arguments(variant, options))
+    process = multiprocessing.get_context("spawn").Process(target=demo.train, args=arguments, daemon=True)
     process.start()
     process.join()
     if process.exitcode != 0:
@@ -159,6 +163,7 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", choices=choices, default=choices, metavar="VARIANT", help=", ".join(choices))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="SEED")
     parser.add_argument("--timesteps", type=int, help="environment steps of each run; the demo's if not given")
+    parser.add_argument("--plain", action="store_true", help="train with fast=False: other rounding, another sample")
     parser.add_argument("--output", type=Path, default=Path("runs/sparse_labels"))
     parser.add_argument("--quick", action="store_true", help="seed 0 alone, in runs of seconds; --timesteps does not count")
     args = parser.parse_args()
@@ -172,7 +177,9 @@ def main() -> None:
             if variant == "teacher" and by_variant[variant]:
                 continue  # the students' seed is not the teacher's
             options = demo.parse_arguments(["--seed", str(seed), *length])
-            options.output = args.output / f"{variant}-{options.timesteps}-seed{seed}"
+            options.fast = False if args.plain else None
+            path = "plain" if args.plain else "fast"
+            options.output = args.output / f"{variant}-{options.timesteps}-{path}-seed{seed}"
             run = {"variant": variant, "seed": seed, "settings": settings_of(variant, options)}
             result = results.find(run)
             print(f"{variant}, seed {seed}: {'is in ' + str(results.path) if result else 'starts'}", flush=True)

@@ -35,7 +35,7 @@ def test_it_counts_what_was_asked_and_goes_on_where_it_was(tmp_path: Path) -> No
         assert re.search(rf"^\| {variant} \| {queries} \| \d+% \|", second, flags=re.MULTILINE), second
     lines = [json.loads(line) for line in (tmp_path / "runs/sparse_labels/results.jsonl").read_text().splitlines()]
     assert [line["variant"] for line in lines] == ["every-5th", "teacher", "ppo"]
-    assert lines[0]["settings"]["rpd"] == {"imitation_coef": 5.0, "label_every": 5}
+    assert lines[0]["settings"]["rpd"] == {"imitation_coef": 5.0, "label_every": 5, "fast": None}
 
 
 @pytest.fixture(scope="module")
@@ -75,11 +75,15 @@ def test_table_has_medians_and_ranges(benchmark: ModuleType) -> None:
 
 def test_result_counts_only_for_the_settings_it_was_made_with(benchmark: ModuleType, tmp_path: Path) -> None:
     options = benchmark.demo.parse_arguments(["--seed", "1"])
+    options.fast = None
     run = {"variant": "gate-0.5", "seed": 1, "settings": benchmark.settings_of("gate-0.5", options)}
     benchmark.Results(tmp_path / "results.jsonl").add(run, {"successes": 98})
 
     results = benchmark.Results(tmp_path / "results.jsonl")
     assert results.find(run) == {"successes": 98}
     assert results.find(run | {"seed": 2}) is None
+    options.fast = False
+    assert results.find(run | {"settings": benchmark.settings_of("gate-0.5", options)}) is None
+    options.fast = None
     options.timesteps += 1
     assert results.find(run | {"settings": benchmark.settings_of("gate-0.5", options)}) is None
