@@ -32,6 +32,9 @@ from sb3_rpd import RPD
 LIMIT = 1.05
 OBSERVATION_SPACE = spaces.Box(-1.0, 1.0, (30,), np.float32)
 
+#: Of each batch of the slow teacher, before it becomes slow.
+WARM_UP_SECONDS = 0.01
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -52,7 +55,7 @@ class Scene:
 
 
 class SlowTeacher:
-    """``free_teacher``, asleep for a while; at first it is not slow yet."""
+    """``free_teacher``, asleep for a while; at first for as long as keeps RPD from asking it in place."""
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
@@ -60,9 +63,11 @@ class SlowTeacher:
         self.batch_sizes: list[int] = []
 
     def __call__(self, observations: np.ndarray) -> np.ndarray:
+        seconds = WARM_UP_SECONDS
         if self.is_slow:
             self.batch_sizes.append(len(observations))
-            time.sleep(self.scene.teacher_seconds(len(observations), len(observations)))
+            seconds = self.scene.teacher_seconds(len(observations), len(observations))
+        time.sleep(seconds)
         return free_teacher(observations)
 
 
@@ -97,7 +102,7 @@ class Way:
         settings: dict[str, Any] = {"n_steps": scene.n_steps, "batch_size": scene.batch_size, "n_epochs": scene.n_epochs}
         options = {"label_batch_size": scene.label_batch_size} | options
         self.model = TimedRPD("MlpPolicy", self.env, teacher=self.teacher, device="cpu", seed=0, **settings, **options)
-        self._learn()  # warms up, with a free teacher in free environments
+        self._learn()  # warms up, with a quicker teacher in free environments
         self.env.step_seconds, self.teacher.is_slow = scene.step_seconds, True
 
     def _learn(self) -> None:

@@ -214,13 +214,20 @@ class RolloutLabelling:
     :param buffer: Where the labels go, reset before the first entry is submitted.
     :param batch_size: How many entries the teacher is asked about at once.
     :param asynchronous: Ask in a background thread while the environments run, rather than in the caller's.
+    :param is_quick: Whether the teacher is expected to answer in no time. Then it is asked in the caller's thread all the
+        same, until it takes longer.
     """
 
-    def __init__(self, labeler: Labeler, buffer: TeacherLabelsMixin, *, batch_size: int, asynchronous: bool) -> None:
+    def __init__(
+        self, labeler: Labeler, buffer: TeacherLabelsMixin, *, batch_size: int, asynchronous: bool, is_quick: bool = False
+    ) -> None:
         self._labeler = labeler
         self._buffer = buffer
         self._batch_size = batch_size
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="rpd-labeler") if asynchronous else None
+        self._asynchronous = asynchronous
+        self._executor: ThreadPoolExecutor | None = None
+        if asynchronous and not is_quick:
+            self._start_thread()
         self._gathered = LabelQueries([], [], [])
         self._answers: deque[Future[LabelStatistics]] = deque()
         self._statistics = LabelStatistics()
@@ -272,10 +279,16 @@ class RolloutLabelling:
         return self._statistics
 
     def _ask(self, queries: LabelQueries) -> None:
-        if self._executor is None:
-            self._add(self._labeler.ask(self._buffer, queries))
-        else:
+        if self._executor is not None:
             self._answers.append(self._executor.submit(self._labeler.ask, self._buffer, queries))
+            return
+        statistics = self._labeler.ask(self._buffer, queries)
+        self._add(statistics)
+        if self._asynchronous and not statistics.is_quick(self._batch_size):
+            self._start_thread()
+
+    def _start_thread(self) -> None:
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="rpd-labeler")
 
     def _add(self, statistics: LabelStatistics) -> None:
         self._statistics = self._statistics.merged(statistics)

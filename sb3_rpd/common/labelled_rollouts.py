@@ -164,9 +164,12 @@ class LabelledRollouts(OnPolicyAlgorithm):
         if self._labeler is None or not isinstance(rollout_buffer, TeacherLabelsMixin):
             return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
 
-        in_background = self.label_asynchronously and not self._teacher_is_quick
         with RolloutLabelling(
-            self._labeler, rollout_buffer, batch_size=self.label_batch_size, asynchronous=in_background
+            self._labeler,
+            rollout_buffer,
+            batch_size=self.label_batch_size,
+            asynchronous=self.label_asynchronously,
+            is_quick=self._teacher_is_quick,
         ) as labelling:
             wanted = labelling if self._current_imitation_coef > 0 else None
             labelling_callback = LabellingCallback(callback, self._teacher_inputs, wanted, self._label_choice())
