@@ -295,10 +295,13 @@ def test_replicas_share_a_batch_and_lose_only_their_part() -> None:
 # ---------------------------------------------------------------- nothing is left behind
 
 PARENT = """
+import signal
 import time
 import numpy as np
 from gymnasium import spaces
 from sb3_rpd.teachers import ProcessTeacher
+# What a shell starts in the background ignores Ctrl-C
+signal.signal(signal.SIGINT, signal.default_int_handler)
 teacher = ProcessTeacher("process_teachers:{factory}", verbose=0)
 teacher.setup(spaces.Box(-1.0, 1.0, (2,)))
 teacher.predict(np.zeros((1000, 2)))
