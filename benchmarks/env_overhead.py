@@ -23,8 +23,8 @@ from measuring import spread_of_ratios, write_record
 
 from sb3_rpd.common.wrappers import TeacherActionWrapper
 from sb3_rpd.envs import ASSET_FREE_TASKS, make_maniskill2_env, privileged_state, proprioception, task_instruction
-from sb3_rpd.envs.installation import import_maniskill2
-from sb3_rpd.envs.physics_only import physics_only
+from sb3_rpd.envs.maniskill2.installation import import_maniskill2
+from sb3_rpd.envs.maniskill2.physics_only import physics_only
 
 #: The most that a step with the environment's wrapper may take, as a multiple of a step without.
 LIMIT = 1.05

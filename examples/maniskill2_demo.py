@@ -28,8 +28,8 @@ from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from sb3_rpd import RPD, TeacherActionWrapper
-from sb3_rpd.common.statistics import wilson_interval
 from sb3_rpd.envs import RenderingUnavailableError, make_maniskill2_vec_env, privileged_state
+from sb3_rpd.evaluation.intervals import wilson_interval
 from sb3_rpd.teachers import DegradedTeacher, SB3Teacher, ScriptedTeacher, TeacherEvaluation, evaluate_teacher
 
 # What the teacher is made to do wrong

@@ -55,8 +55,8 @@ _API_KEY_HELP = f"what clients have to send; better set {_API_KEY_VARIABLE}, for
 
 def _serve(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     from sb3_rpd.teachers.remote.addresses import is_loopback
+    from sb3_rpd.teachers.remote.server import TeacherServer
     from sb3_rpd.teachers.resolve import make_teacher
-    from sb3_rpd.teachers.server import TeacherServer
 
     api_key = arguments.api_key or os.environ.get(_API_KEY_VARIABLE)
     if not is_loopback(arguments.host) and not api_key:

@@ -11,8 +11,8 @@ import numpy as np
 import torch as th
 from gymnasium import spaces
 
+from sb3_rpd.common.teacher import Teacher, TeacherOutput
 from sb3_rpd.common.type_aliases import RawObservation
-from sb3_rpd.teachers.base import Teacher, TeacherOutput
 
 
 class PlayTeacher(Teacher):

@@ -8,8 +8,8 @@ import numpy as np
 from gymnasium import spaces
 
 from sb3_rpd import TeacherActionWrapper
+from sb3_rpd.common.teacher import Teacher
 from sb3_rpd.common.type_aliases import RawObservation
-from sb3_rpd.teachers.base import Teacher
 
 
 class NamingEnv(gym.Env):

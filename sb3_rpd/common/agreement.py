@@ -7,7 +7,7 @@ import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.distributions import Distribution
 
-from sb3_rpd.common.constants import constant
+from sb3_rpd.common.cached_tensors import constant
 from sb3_rpd.common.distributions import is_squashed
 from sb3_rpd.common.losses import TeacherLabels, labelled_mean
 

@@ -14,10 +14,10 @@ from gymnasium import spaces
 
 from sb3_rpd.common.buffers import TeacherLabelsMixin
 from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.teacher import Teacher, TeacherOutput
 from sb3_rpd.common.teacher_inputs import stack, stack_inputs
 from sb3_rpd.common.teacher_outputs import CheckedOutput, check_teacher_output
 from sb3_rpd.common.type_aliases import TeacherInfo
-from sb3_rpd.teachers.base import Teacher, TeacherOutput
 
 #: A teacher that needs no more seconds for a batch is quicker asked than handed to a thread.
 QUICK_BATCH_SECONDS = 2e-3

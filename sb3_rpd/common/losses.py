@@ -17,7 +17,7 @@ from stable_baselines3.common.distributions import (
 from stable_baselines3.common.preprocessing import get_action_dim
 from torch.nn import functional as F
 
-from sb3_rpd.common.constants import constant
+from sb3_rpd.common.cached_tensors import constant
 from sb3_rpd.common.distributions import (
     categorical_kl,
     gaussian_kl,

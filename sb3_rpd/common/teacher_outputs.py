@@ -7,7 +7,7 @@ from gymnasium import spaces
 from stable_baselines3.common.preprocessing import get_action_dim
 
 from sb3_rpd.common.errors import TeacherError
-from sb3_rpd.teachers.base import TeacherOutput
+from sb3_rpd.common.teacher import TeacherOutput
 
 #: How far outside a Box an action may lie, as a share of the Box's width, and still be clipped to it.
 BOX_TOLERANCE = 0.01

@@ -1,11 +1,18 @@
-"""ManiSkill2 environments, ready for Stable-Baselines3."""
+"""Environments, ready for Stable-Baselines3."""
 
-from sb3_rpd.envs.cameras import CameraView
-from sb3_rpd.envs.installation import RenderingUnavailableError
-from sb3_rpd.envs.maniskill2 import make_maniskill2_env, make_maniskill2_vec_env
-from sb3_rpd.envs.privileged import CubeState, privileged_state
-from sb3_rpd.envs.sources import human_frame, proprioception, task_instruction
-from sb3_rpd.envs.tasks import ASSET_FREE_TASKS, INSTRUCTIONS
+from sb3_rpd.envs.maniskill2 import (
+    ASSET_FREE_TASKS,
+    INSTRUCTIONS,
+    CameraView,
+    CubeState,
+    RenderingUnavailableError,
+    human_frame,
+    make_maniskill2_env,
+    make_maniskill2_vec_env,
+    privileged_state,
+    proprioception,
+    task_instruction,
+)
 
 __all__ = [
     "ASSET_FREE_TASKS",

@@ -13,13 +13,13 @@ from stable_baselines3.common.type_aliases import TensorDict
 from sb3_rpd.common.buffers import TeacherLabelsMixin
 from sb3_rpd.common.losses import ImitationLoss
 from sb3_rpd.common.ppo_loss import PPOLossSettings
-from sb3_rpd.common.training_statistics import TrainingStatistics
+from sb3_rpd.common.training_log import TrainingStatistics
+from sb3_rpd.fast_path.epoch_log import EpochStatistics
 from sb3_rpd.fast_path.gradients import imitation_gradient, ppo_gradient
 from sb3_rpd.fast_path.minibatches import Minibatches
 from sb3_rpd.fast_path.networks import AutogradNetworks, GaussianNetworks, Outputs, PerceptronNetworks, refuse_nan
 from sb3_rpd.fast_path.optimizers import FlatAdam, FusedAdam
 from sb3_rpd.fast_path.rows import Rows, rollout_rows
-from sb3_rpd.fast_path.statistics import EpochStatistics
 
 
 class FastTraining:

@@ -10,10 +10,10 @@ from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
 
-from sb3_rpd.common.imitation_training import ImitationTraining
 from sb3_rpd.common.losses import ImitationLoss
 from sb3_rpd.common.schedules import CoefSchedule
-from sb3_rpd.teachers.base import Teacher
+from sb3_rpd.common.teacher import Teacher
+from sb3_rpd.rpd.imitation_training import ImitationTraining
 
 SelfRPD = TypeVar("SelfRPD", bound="RPD")
 

@@ -7,8 +7,8 @@ import numpy as np
 from gymnasium import spaces
 
 from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.teacher import Teacher, TeacherOutput
 from sb3_rpd.common.type_aliases import RawObservation
-from sb3_rpd.teachers.base import Teacher, TeacherOutput
 from sb3_rpd.teachers.resolve import make_teacher
 
 #: What the name of an observation's history ends with: ``HistoryWrapper`` offers it.

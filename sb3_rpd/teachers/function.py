@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from sb3_rpd.common.teacher import Teacher, TeacherOutput
 from sb3_rpd.common.type_aliases import RawObservation
-from sb3_rpd.teachers.base import Teacher, TeacherOutput
 
 
 def _takes_instructions(function: Callable[..., Any]) -> bool:

@@ -13,10 +13,10 @@ import numpy as np
 from gymnasium import spaces
 
 from sb3_rpd.common.errors import TeacherError
-from sb3_rpd.common.quaternions import from_axis_angle, inverse, multiply, rotate, to_rotation_vector
+from sb3_rpd.common.teacher import Teacher
 from sb3_rpd.common.type_aliases import RawObservation
-from sb3_rpd.envs.privileged import CubeState
-from sb3_rpd.teachers.base import Teacher
+from sb3_rpd.envs.maniskill2.privileged import CubeState
+from sb3_rpd.teachers.quaternions import from_axis_angle, inverse, multiply, rotate, to_rotation_vector
 
 # pd_ee_delta_pose: an action of 1 asks for so much; the arm makes 0.4 of it in one control step
 _MAX_STEP = 0.1  # metres, and radians

@@ -7,7 +7,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 
 from sb3_rpd.common.errors import TeacherError
-from sb3_rpd.teachers.base import Teacher
+from sb3_rpd.common.teacher import Teacher
 from sb3_rpd.teachers.function import FunctionTeacher
 from sb3_rpd.teachers.sb3 import SB3Teacher
 

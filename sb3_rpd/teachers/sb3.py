@@ -22,8 +22,8 @@ from stable_baselines3.common.save_util import load_from_pkl
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.teacher import Teacher, TeacherOutput
 from sb3_rpd.common.type_aliases import RawObservation
-from sb3_rpd.teachers.base import Teacher, TeacherOutput
 
 
 def _same_actions(teacher_space: spaces.Space, env_space: spaces.Space) -> bool:

@@ -14,7 +14,7 @@ from gymnasium import spaces
 from sb3_rpd.common.buffers import TeacherRolloutBuffer
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.labeling import Labeler, LabelQueries, LabelStatistics, RolloutLabelling
-from sb3_rpd.teachers.base import Teacher, TeacherOutput
+from sb3_rpd.common.teacher import Teacher, TeacherOutput
 from sb3_rpd.teachers.function import FunctionTeacher
 
 SPACE = spaces.Box(-100.0, 100.0, (2,), np.float32)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.teacher import TeacherOutput
 from sb3_rpd.common.teacher_outputs import BOX_TOLERANCE, check_teacher_output, n_logits
-from sb3_rpd.teachers.base import TeacherOutput
 
 BOX = spaces.Box(np.float32([[-1.0, 0.0]]), np.float32([[1.0, 10.0]]))
 FLAT = spaces.Box(-1.0, 1.0, (2,), np.float32)

@@ -13,8 +13,8 @@ from toy_envs import ACTION_SPACES, IMAGE_SPACE, SpacesEnv, scripted_teacher
 
 from sb3_rpd import RPD, TeacherActionWrapper
 from sb3_rpd.common.schedules import CoefSchedule, ConstantCoef, TrainingProgress
+from sb3_rpd.common.teacher import Teacher
 from sb3_rpd.rpd import CnnPolicy, MlpPolicy, MultiInputPolicy
-from sb3_rpd.teachers.base import Teacher
 from sb3_rpd.teachers.sb3 import SB3Teacher
 
 BOX = ACTION_SPACES["box"]

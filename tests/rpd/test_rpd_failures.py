@@ -18,7 +18,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from toy_envs import ACTION_SPACES, NamingTeacher, SpacesEnv, naming_env, scripted_teacher
 
 from sb3_rpd import RPD, TeacherActionWrapper, TeacherError
-from sb3_rpd.teachers.base import Teacher
+from sb3_rpd.common.teacher import Teacher
 
 BOX = ACTION_SPACES["box"]
 TEACH = scripted_teacher(BOX)

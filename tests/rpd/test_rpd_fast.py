@@ -17,8 +17,8 @@ from toy_envs import ACTION_SPACES, DICT_SPACE, IMAGE_SPACE, SpacesEnv, scripted
 
 from sb3_rpd import RPD
 from sb3_rpd.common.losses import L1, MSE, NLL, Cosine, Huber, ImitationLoss
+from sb3_rpd.common.teacher import Teacher, TeacherOutput
 from sb3_rpd.fast_path.training import FastTraining
-from sb3_rpd.teachers.base import Teacher, TeacherOutput
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Labels are missing"),

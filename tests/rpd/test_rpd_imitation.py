@@ -14,7 +14,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from toy_envs import ACTION_SPACES, DICT_SPACE, IMAGE_SPACE, SpacesEnv, scripted_teacher
 
 from sb3_rpd import RPD, TeacherActionWrapper
-from sb3_rpd.teachers.base import TeacherOutput
+from sb3_rpd.common.teacher import TeacherOutput
 from sb3_rpd.teachers.function import FunctionTeacher
 
 pytestmark = pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")

@@ -22,8 +22,8 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_rpd import RPD
+from sb3_rpd.common.teacher import Teacher
 from sb3_rpd.common.type_aliases import RawObservation
-from sb3_rpd.teachers.base import Teacher
 
 
 class RandomTeacher(Teacher):

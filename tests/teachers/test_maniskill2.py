@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sb3_rpd.common.errors import TeacherError
-from sb3_rpd.common.quaternions import from_axis_angle, multiply
 from sb3_rpd.common.wrappers import TeacherActionWrapper
 from sb3_rpd.envs import make_maniskill2_env
-from sb3_rpd.envs.privileged import CUBE_STATE_SIZE, CUBE_STATE_SLICES, privileged_state
+from sb3_rpd.envs.maniskill2.privileged import CUBE_STATE_SIZE, CUBE_STATE_SLICES, privileged_state
 from sb3_rpd.teachers import SCRIPTED_TASKS, ScriptedTeacher, evaluate_teacher
+from sb3_rpd.teachers.quaternions import from_axis_angle, multiply
 
 DOWN = np.array([0.0, 1.0, 0.0, 0.0])
 

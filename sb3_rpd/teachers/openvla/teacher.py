@@ -10,8 +10,8 @@ import torch as th
 from gymnasium import spaces
 
 from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.teacher import Teacher, TeacherOutput
 from sb3_rpd.common.type_aliases import RawObservation
-from sb3_rpd.teachers.base import Teacher, TeacherOutput
 from sb3_rpd.teachers.openvla.actions import DECODINGS, GRIPPERS, ActionDecoder
 from sb3_rpd.teachers.openvla.checkpoint import find_checkpoint, load_model, read_action_statistics, read_json
 from sb3_rpd.teachers.openvla.config import OpenVLAConfig

@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 
 from sb3_rpd.common.errors import TeacherError
-from sb3_rpd.teachers.base import TeacherOutput
+from sb3_rpd.common.teacher import TeacherOutput
 
 logger = logging.getLogger(__name__)
 

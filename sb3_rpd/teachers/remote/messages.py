@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from sb3_rpd.common.optional_imports import import_optional
 from sb3_rpd.teachers.remote.arrays import (
     MalformedMessageError,
     checked_array,
@@ -17,7 +18,6 @@ from sb3_rpd.teachers.remote.arrays import (
     to_json,
     to_npy,
 )
-from sb3_rpd.teachers.remote.imports import import_optional
 
 # What the decoders raise on a frame that they cannot read (msgpack's own errors are ValueErrors)
 _UNREADABLE = (ValueError, TypeError, KeyError, OverflowError, RecursionError, MemoryError)

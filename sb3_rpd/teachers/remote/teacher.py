@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.teacher import Teacher, TeacherOutput
 from sb3_rpd.common.type_aliases import RawObservation
-from sb3_rpd.teachers.base import Teacher, TeacherOutput
 from sb3_rpd.teachers.remote.links import Batch, Link, LinkPool, masked
 from sb3_rpd.teachers.remote.observations import name_observations
 

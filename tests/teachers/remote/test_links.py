@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sb3_rpd.common.errors import TeacherError
-from sb3_rpd.teachers.base import TeacherOutput
+from sb3_rpd.common.teacher import TeacherOutput
 from sb3_rpd.teachers.remote.links import Batch, Limits, Link, LinkError, LinkPool, PatientLink, UnreachableError, masked
 
 

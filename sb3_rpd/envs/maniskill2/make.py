@@ -1,0 +1,174 @@
+"""Makes ManiSkill2 environments for Stable-Baselines3."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any, TypeAlias
+
+import gymnasium as gym
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
+
+from sb3_rpd.envs.maniskill2.cameras import CameraView, camera_configs
+from sb3_rpd.envs.maniskill2.installation import import_maniskill2
+from sb3_rpd.envs.maniskill2.physics_only import physics_only
+from sb3_rpd.envs.maniskill2.rendering import choose_renderer, prepare_renderer
+from sb3_rpd.envs.maniskill2.tasks import ASSET_FREE_TASKS, INSTRUCTIONS, TASKS_READING_VISUALS
+from sb3_rpd.envs.maniskill2.wrapper import OBSERVATIONS, ManiSkill2Wrapper
+
+GymEnv: TypeAlias = gym.Env[Any, Any]
+
+#: What ``reward=`` may say, and ManiSkill2's name for it.
+REWARDS = {"dense": "normalized_dense", "sparse": "sparse"}
+
+
+def make_maniskill2_env(
+    task: str,
+    obs: str = "state",
+    *,
+    camera: str | CameraView = "human",
+    image_size: int | tuple[int, int] = 128,
+    control_mode: str = "pd_ee_delta_pose",
+    reward: str = "dense",
+    max_episode_steps: int | None = None,
+    end_on_success: bool = True,
+    render_mode: str | None = None,
+    renderer: str = "auto",
+    instruction: str | None = None,
+    wrap: Callable[[GymEnv], GymEnv] | None = None,
+    **kwargs: Any,
+) -> GymEnv:
+    """
+    Make one ManiSkill2 environment for Stable-Baselines3.
+
+    An episode ends when the task is solved (terminated) or its time is up (truncated). ``info["is_success"]`` feeds
+    Stable-Baselines3's success rate, which counts the last step of an episode.
+
+    :param task: A task of ManiSkill2. "LiftCube-v0", "PickCube-v0", "StackCube-v0", "PegInsertionSide-v0" and
+        "PlugCharger-v0" need no downloaded assets.
+    :param obs: "state": a float32 vector with everything, object poses included. "rgb": a uint8 image, channels last.
+        "rgb+state": a dict of such an image and of what the robot itself knows (joints, hand pose and, in PickCube,
+        the goal; no object poses).
+    :param camera: Where the images come from: "human" (the paper's, with the goal marker in sight), the name of one of the
+        task's cameras, or a ``CameraView`` to move it.
+    :param image_size: Side in pixels, or height and width, of the images (the paper's: 256).
+    :param control_mode: What an action means. The paper's "pd_ee_delta_pose": seven numbers in [-1, 1], a translation (in
+        units of 0.1 m) and a rotation vector (0.1 rad) in the frame of the hand, then the gripper (1 open, -1 closed).
+    :param reward: "dense" (ManiSkill2's normalized dense reward, at most 1) or "sparse" (1 on success, otherwise 0).
+    :param max_episode_steps: The time limit in steps; None for the task's own, 200 in the tabletop tasks.
+    :param end_on_success: False leaves the end to the time limit alone. With the dense reward an episode that ends on success
+        forgoes all reward that would have followed, so that a student may learn to hover just short of success.
+    :param render_mode: "rgb_array" if ``render()`` is to work, or a teacher is to see, where ``obs`` is "state".
+    :param renderer: "none", "software", "gpu" or "auto": no renderer where no image is asked for, otherwise a GPU where Vulkan
+        lists one, otherwise Mesa's software renderer. Physics, rewards and states are the same with each.
+        The software renderer uses sapien's "trivial" shaders, which start and run faster, unless ``shader_dir`` says
+        otherwise; images from different shaders differ.
+    :param instruction: Overrides the task's instruction for a language-conditioned teacher.
+    :param wrap: Puts further wrappers around the environment, e.g. a ``TeacherActionWrapper``.
+    :param kwargs: Passed on to ManiSkill2 (``robot``, ``sim_freq``, ``control_freq``, ``shader_dir``, ``camera_cfgs``, ...).
+    :return: The environment.
+    :raises FileNotFoundError: if the task's assets are missing; names the command that downloads them.
+    :raises ImportError: if ManiSkill2 or one of its system libraries is missing; says what to install.
+    :raises RenderingUnavailableError: if images are asked for and nothing can render them; says what to install.
+    :raises ValueError: if an argument is unknown; lists those that are known.
+    """
+    _check_choice("obs", obs, OBSERVATIONS)
+    _check_choice("reward", reward, tuple(REWARDS))
+    _check_choice("render_mode", render_mode, (None, "rgb_array"))
+    view = camera if isinstance(camera, CameraView) else CameraView(camera)
+    visuals = obs != "state" or render_mode is not None or task in TASKS_READING_VISUALS
+    chosen_renderer = choose_renderer(renderer, visuals)
+    _check_task(task)
+    options = {
+        **kwargs,
+        "obs_mode": "state" if obs == "state" else "none",
+        "control_mode": control_mode,
+        "reward_mode": REWARDS[reward],
+        "max_episode_steps": max_episode_steps,
+    }
+    if chosen_renderer != "none":
+        prepare_renderer(chosen_renderer)
+        options.update(camera_configs(view, image_size, kwargs), render_mode="rgb_array")
+        options.setdefault("renderer_kwargs", {"offscreen_only": True})
+        if chosen_renderer == "software":
+            options.setdefault("shader_dir", "trivial")
+    env: GymEnv = ManiSkill2Wrapper(
+        _make_bare_env(task, options, chosen_renderer), obs, view.name, instruction or INSTRUCTIONS.get(task), end_on_success
+    )
+    return env if wrap is None else wrap(env)
+
+
+def make_maniskill2_vec_env(
+    task: str,
+    n_envs: int = 1,
+    obs: str = "state",
+    *,
+    seed: int | None = None,
+    vec_env_cls: type[DummyVecEnv] | type[SubprocVecEnv] = DummyVecEnv,
+    vec_env_kwargs: dict[str, Any] | None = None,
+    monitor_dir: str | None = None,
+    **env_kwargs: Any,
+) -> VecEnv:
+    """
+    Make several ManiSkill2 environments that run as one, each in a ``Monitor``.
+
+    :param task: See ``make_maniskill2_env``.
+    :param n_envs: How many.
+    :param obs: See ``make_maniskill2_env``.
+    :param seed: The first environment's seed, each further one's is higher by 1; None for seeds that differ from run to run.
+    :param vec_env_cls: ``DummyVecEnv`` (all in this process) or ``SubprocVecEnv`` (each in its own).
+    :param vec_env_kwargs: Arguments of that class. A ``SubprocVecEnv`` must not ``fork``.
+    :param monitor_dir: Where each ``Monitor`` writes its file; None for no files.
+    :param env_kwargs: The other arguments of ``make_maniskill2_env``.
+    :return: The vectorised environment.
+    :raises ValueError: if the processes are to be forked; otherwise as ``make_maniskill2_env``.
+    """
+    if (vec_env_kwargs or {}).get("start_method") == "fork":
+        raise ValueError('a forked process hangs in sapien: use start_method="forkserver" or "spawn"')
+    if issubclass(vec_env_cls, SubprocVecEnv):
+        # what is wrong with the arguments shows here, as itself; from a worker it would be an EOFError
+        make_maniskill2_env(task, obs, **{**env_kwargs, "wrap": None}).close()
+    return make_vec_env(
+        make_maniskill2_env,
+        n_envs,
+        seed,
+        monitor_dir=monitor_dir,
+        env_kwargs={"task": task, "obs": obs, **env_kwargs},
+        vec_env_cls=vec_env_cls,
+        vec_env_kwargs=vec_env_kwargs,
+    )
+
+
+def _check_task(task: str) -> None:
+    tasks = import_maniskill2().REGISTERED_ENVS
+    if task not in tasks:
+        others = ", ".join(sorted(set(tasks) - set(ASSET_FREE_TASKS)))
+        raise ValueError(
+            f'ManiSkill2 has no task "{task}". Ready to run: {", ".join(ASSET_FREE_TASKS)}; with downloads: {others}'
+        )
+
+
+def _make_bare_env(task: str, options: dict[str, Any], renderer: str) -> GymEnv:
+    try:
+        with physics_only() if renderer == "none" else nullcontext():
+            return gym.make(task, **options)
+    except AttributeError as error:
+        # ManiSkill2 takes the name of a camera that it does not have for an attribute of all cameras
+        if "is not a valid attribute of CameraConfig" not in str(error):
+            raise
+        raise ValueError(
+            f'{task} has no camera of that name ({error}). There is "human" in each task, '
+            'and "base_camera" and "hand_camera" in the tabletop tasks'
+        ) from error
+    except (FileNotFoundError, RuntimeError) as error:
+        if "download" not in str(error):
+            raise
+        raise FileNotFoundError(
+            f"{task} needs assets that are not there: `python -m mani_skill2.utils.download_asset {task}` downloads them "
+            "into ./data, or into the folder named by the environment variable MS2_ASSET_DIR. "
+            f"These tasks need none: {', '.join(ASSET_FREE_TASKS)}"
+        ) from error
+
+
+def _check_choice(name: str, value: str | None, choices: tuple[str | None, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}")

@@ -1,0 +1,195 @@
+"""What can render images on this machine, and how ManiSkill2 is told to use it."""
+
+import ctypes
+import importlib
+import os
+import struct
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sb3_rpd.envs.maniskill2.installation import SOFTWARE_RENDERING, RenderingUnavailableError
+
+#: What ``renderer=`` may say.
+RENDERERS = ("auto", "none", "software", "gpu")
+
+#: The first Vulkan version of a software renderer that sapien 2 runs on: Mesa 22.3's 1.3 does not, Mesa 25.0's 1.4 does.
+_MIN_SOFTWARE_VULKAN = (1, 4)
+
+#: Where Vulkan's drivers describe themselves.
+_MANIFEST_FOLDERS = ("/usr/share/vulkan/icd.d", "/usr/local/share/vulkan/icd.d", "/etc/vulkan/icd.d")
+
+_CPU_DEVICE = 4  # VK_PHYSICAL_DEVICE_TYPE_CPU
+_LIBRARY = "libsapien"
+_UNSUPPORTED_EXTENSION = b"VK_KHR_external_semaphore_fd\0"
+_SUPPORTED_EXTENSION = b"VK_KHR_external_semaphore\0"
+
+#: How this process renders; None for not yet.
+_prepared: str | None = None
+
+
+class VulkanDevice(NamedTuple):
+    """
+    One device that Vulkan lists.
+
+    :param name: Its name.
+    :param is_gpu: Whether it is hardware.
+    :param version: The Vulkan version (major, minor) that it offers.
+    """
+
+    name: str
+    is_gpu: bool
+    version: tuple[int, int]
+
+
+class _InstanceCreateInfo(ctypes.Structure):
+    """``VkInstanceCreateInfo``; all zero but the type asks for an instance without layers and extensions."""
+
+    _fields_ = (
+        ("type", ctypes.c_uint32),
+        ("next", ctypes.c_void_p),
+        ("flags", ctypes.c_uint32),
+        ("application_info", ctypes.c_void_p),
+        ("num_layers", ctypes.c_uint32),
+        ("layers", ctypes.c_void_p),
+        ("num_extensions", ctypes.c_uint32),
+        ("extensions", ctypes.c_void_p),
+    )
+
+
+@lru_cache(maxsize=1)
+def vulkan_devices() -> tuple[VulkanDevice, ...]:
+    """
+    Ask the Vulkan loader what it has.
+
+    :return: Its devices; none where there is no loader or no driver.
+    """
+    try:
+        vulkan = ctypes.CDLL("libvulkan.so.1")
+    except OSError:
+        return ()
+    instance = ctypes.c_void_p()
+    if vulkan.vkCreateInstance(ctypes.byref(_InstanceCreateInfo(type=1)), None, ctypes.byref(instance)) != 0:
+        return ()
+    try:
+        count = ctypes.c_uint32()
+        vulkan.vkEnumeratePhysicalDevices(instance, ctypes.byref(count), None)
+        handles = (ctypes.c_void_p * count.value)()
+        vulkan.vkEnumeratePhysicalDevices(instance, ctypes.byref(count), handles)
+        return tuple(_device_properties(vulkan, handle) for handle in handles)
+    finally:
+        vulkan.vkDestroyInstance(instance, None)
+
+
+def _device_properties(vulkan: Any, handle: int | None) -> VulkanDevice:
+    properties = ctypes.create_string_buffer(2048)  # VkPhysicalDeviceProperties takes 824 bytes; its head is read
+    vulkan.vkGetPhysicalDeviceProperties(ctypes.c_void_p(handle), properties)
+    version, _driver, _vendor, _device, kind = struct.unpack_from("5I", properties)
+    name = properties.raw[20:276].split(b"\0")[0].decode(errors="replace")
+    return VulkanDevice(name, kind != _CPU_DEVICE, (version >> 22 & 0x7F, version >> 12 & 0x3FF))
+
+
+def choose_renderer(renderer: str, visuals: bool) -> str:
+    """
+    Decide what renders.
+
+    :param renderer: One of ``RENDERERS``. "auto" takes nothing where nothing is to be seen, otherwise a GPU where there is
+        one, otherwise the CPU.
+    :param visuals: Whether images are asked for, or the task itself looks at things.
+    :return: "none", "software" or "gpu".
+    :raises RenderingUnavailableError: if visuals are needed and cannot be had; says what to install.
+    :raises ValueError: if ``renderer`` is unknown.
+    """
+    if renderer not in RENDERERS:
+        raise ValueError(f'renderer must be one of {", ".join(RENDERERS)}; got "{renderer}"')
+    if renderer == "none" and visuals:
+        raise RenderingUnavailableError('images, or a task that needs visuals, do not go with renderer="none": take "auto"')
+    if renderer == "none" or (renderer == "auto" and not visuals):
+        return "none"
+    devices = vulkan_devices()
+    if renderer != "software" and any(device.is_gpu for device in devices):
+        return "gpu"
+    software = [device for device in devices if not device.is_gpu]
+    if renderer != "gpu" and any(device.version >= _MIN_SOFTWARE_VULKAN for device in software):
+        return "software"
+    raise RenderingUnavailableError(_why_not(renderer, devices))
+
+
+def _why_not(renderer: str, devices: tuple[VulkanDevice, ...]) -> str:
+    listed = ", ".join(f"{device.name} (Vulkan {device.version[0]}.{device.version[1]})" for device in devices) or "no device"
+    gpu = "A GPU needs its Vulkan driver (NVIDIA in a container: NVIDIA_DRIVER_CAPABILITIES=all)"
+    cure = {"gpu": gpu, "software": SOFTWARE_RENDERING, "auto": f"{SOFTWARE_RENDERING}. {gpu}"}[renderer]
+    return (
+        f"nothing on this machine can render ManiSkill2's images: Vulkan lists {listed}. {cure}. "
+        "State observations need none of it"
+    )
+
+
+def prepare_renderer(renderer: str) -> None:
+    """
+    Make this process ready for environments that render.
+
+    :param renderer: "software" or "gpu".
+    :raises RuntimeError: if this process renders the other way already.
+    """
+    global _prepared
+    if _prepared not in (None, renderer):
+        raise RuntimeError(
+            f'this process renders with renderer="{_prepared}" already and cannot change to "{renderer}": '
+            "use another process, e.g. a SubprocVecEnv"
+        )
+    if _prepared is None and renderer == "software":
+        _hide_gpus()
+        _lower_demands()
+    # each further environment would be warned that it shares the first one's Vulkan context, which is as it should be
+    os.environ.setdefault("MS2_RENDERER_LOG_LEVEL", "error")
+    _prepared = renderer
+
+
+def _hide_gpus() -> None:
+    """Where there are GPUs too, leave Vulkan its software renderer alone: sapien takes what comes first."""
+    if not any(device.is_gpu for device in vulkan_devices()):
+        return
+    manifests = [str(path) for folder in _MANIFEST_FOLDERS for path in sorted(Path(folder).glob("lvp*.json"))]
+    if not manifests:
+        raise RenderingUnavailableError(
+            f"Mesa's software renderer cannot be chosen over the GPU: no lvp*.json in {', '.join(_MANIFEST_FOLDERS)}"
+        )
+    os.environ["VK_DRIVER_FILES"] = os.environ["VK_ICD_FILENAMES"] = ":".join(manifests)
+
+
+def _lower_demands() -> None:
+    """
+    Let sapien 2 run on Mesa's lavapipe.
+
+    sapien asks every device for VK_KHR_external_semaphore_fd, which only its exchange with CUDA uses and which lavapipe
+    offers on few machines. The demand is a string constant of the loaded library; its copy in this process's memory
+    is replaced by the name of an extension that each device has. Only ever done for software rendering.
+    """
+    importlib.import_module("sapien.core")  # loads the library
+    address = _find_in_library(_UNSUPPORTED_EXTENSION)
+    if address is None:
+        return  # another version of sapien, which may not ask
+    libc = ctypes.CDLL(None, use_errno=True)
+    page = os.sysconf("SC_PAGE_SIZE")
+    start = address // page * page
+    region = ctypes.c_void_p(start), ctypes.c_size_t(address + len(_UNSUPPORTED_EXTENSION) - start)
+    read_only, read_write = 1, 3
+    if libc.mprotect(*region, read_write) != 0:
+        raise RenderingUnavailableError(
+            f"sapien cannot be made ready for software rendering: mprotect failed ({os.strerror(ctypes.get_errno())})"
+        )
+    ctypes.memmove(address, _SUPPORTED_EXTENSION, len(_SUPPORTED_EXTENSION))
+    libc.mprotect(*region, read_only)
+
+
+def _find_in_library(text: bytes) -> int | None:
+    """Address of a string among the constants of sapien's library, as loaded into this process."""
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        fields = line.split(maxsplit=5)
+        if len(fields) == 6 and _LIBRARY in Path(fields[5]).name and fields[1] == "r--p":
+            start, end = (int(limit, 16) for limit in fields[0].split("-"))
+            offset = ctypes.string_at(start, end - start).find(text)
+            if offset >= 0:
+                return start + offset
+    return None

@@ -1,0 +1,6 @@
+"""How good teachers and students are."""
+
+from sb3_rpd.evaluation.intervals import wilson_interval
+from sb3_rpd.evaluation.teacher_evaluation import TeacherEvaluation, evaluate_teacher
+
+__all__ = ["TeacherEvaluation", "evaluate_teacher", "wilson_interval"]

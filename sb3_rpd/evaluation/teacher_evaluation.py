@@ -1,0 +1,113 @@
+"""How good a teacher is by itself: it acts in the environment, and the successes are counted."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+
+from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.teacher import Teacher
+from sb3_rpd.common.teacher_inputs import stack_inputs, teacher_inputs_after_reset, teacher_inputs_after_step
+from sb3_rpd.common.teacher_outputs import check_teacher_output
+from sb3_rpd.common.type_aliases import TeacherInfo
+from sb3_rpd.evaluation.intervals import wilson_interval
+from sb3_rpd.teachers.resolve import make_teacher
+
+
+@dataclass(frozen=True)
+class TeacherEvaluation:
+    """
+    What a teacher achieved by itself.
+
+    :param episodes: Number of episodes.
+    :param successes: How many of them ended with ``info["is_success"]``.
+    :param mean_return: Mean undiscounted return, in the environment's own rewards.
+    :param mean_length: Mean number of steps.
+    """
+
+    episodes: int
+    successes: int
+    mean_return: float
+    mean_length: float
+
+    @property
+    def success_rate(self) -> float:
+        """Successes per episode."""
+        return self.successes / self.episodes
+
+    @property
+    def success_interval(self) -> tuple[float, float]:
+        """95 % confidence interval of the success rate (``wilson_interval``)."""
+        return wilson_interval(self.successes, self.episodes)
+
+
+def evaluate_teacher(
+    teacher: Any, env: gym.Env[Any, Any] | VecEnv, n_episodes: int = 100, *, seed: int | None = 0
+) -> TeacherEvaluation:
+    """
+    Let a teacher act alone and count its successes.
+
+    The teacher sees what it would see in training: what the environment's ``TeacherActionWrapper`` offers, or without
+    that wrapper the environment's observation. Of a vectorised environment only the innermost part is used, so that
+    wrappers made for a student (``VecNormalize``, ``VecFrameStack``, ...) take no part and are not changed; they
+    have to be reset before a student uses them again.
+
+    :param teacher: The teacher, or anything that ``make_teacher`` accepts. Its ``setup`` is called.
+    :param env: One environment or several. It is not closed.
+    :param n_episodes: How many episodes, shared evenly among the environments: counting those that end first
+        would favour short ones.
+    :param seed: Seed of the first reset, after which the environments draw on their own generators: the same seed gives the
+        same episodes. None leaves the environments' generators as they are.
+    :return: The figures.
+    :raises TeacherError: if the teacher does not fit the environment or leaves a state unanswered.
+    :raises ValueError: if the environment's ``info`` does not say whether an episode was a success.
+    """
+    if n_episodes < 1:
+        raise ValueError(f"n_episodes={n_episodes}: a success rate needs at least one episode.")
+    venv: VecEnv = env.unwrapped if isinstance(env, VecEnv) else DummyVecEnv([lambda: env])
+    teacher = make_teacher(teacher)
+    teacher.setup(venv.action_space)
+    quota = np.array([(n_episodes + i) // venv.num_envs for i in range(venv.num_envs)])
+    counted = np.zeros(venv.num_envs, dtype=int)
+    returns, lengths = np.zeros(venv.num_envs), np.zeros(venv.num_envs, dtype=int)
+    successes, total_return, total_length = 0, 0.0, 0
+    if seed is not None:
+        venv.seed(seed)
+    inputs = teacher_inputs_after_reset(venv, venv.reset())
+    while (counted < quota).any():
+        observations, rewards, dones, infos = venv.step(_act(teacher, inputs, venv.action_space))
+        inputs = teacher_inputs_after_step(venv, observations, dones, infos)
+        returns += rewards
+        lengths += 1
+        for i in np.flatnonzero(dones & (counted < quota)):
+            successes += _is_success(infos[i])
+            total_return += returns[i]
+            total_length += lengths[i]
+            counted[i] += 1
+        returns[dones], lengths[dones] = 0.0, 0
+    return TeacherEvaluation(n_episodes, successes, float(total_return / n_episodes), float(total_length / n_episodes))
+
+
+def _act(teacher: Teacher, inputs: list[TeacherInfo], action_space: spaces.Space) -> np.ndarray:
+    """What the teacher does in each environment; where a controller in the environment has answered, that."""
+    if all("action" in entry for entry in inputs):
+        answer: Any = np.stack([entry["action"] for entry in inputs])
+    else:
+        answer = teacher.predict(*stack_inputs(inputs))
+    output = check_teacher_output(answer, action_space, len(inputs))
+    if output.complaint is not None:
+        raise TeacherError(f"The teacher cannot act alone: {output.complaint}.")
+    actions = output.actions.reshape(len(inputs), *(action_space.shape or ()))
+    return actions if isinstance(action_space, spaces.Box) else actions.astype(np.int64)
+
+
+def _is_success(info: dict[str, Any]) -> bool:
+    if "is_success" not in info:
+        raise ValueError(
+            'An episode ended without info["is_success"], so it cannot be told whether the teacher succeeded. Let '
+            f"the environment (or a wrapper around it) write that key in its last step; info has only {sorted(info)}."
+        )
+    return bool(info["is_success"])

@@ -1,0 +1,288 @@
+"""What an on-policy algorithm needs to have its rollouts labelled by a teacher, and to be saved with that."""
+
+import copy
+import io
+import math
+import pathlib
+import warnings
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import numpy as np
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.buffers import DictRolloutBuffer, RolloutBuffer
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
+from stable_baselines3.common.utils import safe_mean
+from stable_baselines3.common.vec_env import VecEnv
+
+from sb3_rpd.common.archive import pack, unpack
+from sb3_rpd.common.buffers import TeacherLabelsMixin, with_teacher_labels
+from sb3_rpd.common.callbacks import LabellingCallback
+from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.label_choice import LabelChoice
+from sb3_rpd.common.labeling import Labeler, LabelStatistics, RolloutLabelling
+from sb3_rpd.common.losses import ImitationLoss, make_imitation_loss
+from sb3_rpd.common.schedules import CoefSchedule, TrainingProgress, make_coef_schedule
+from sb3_rpd.common.teacher import Teacher
+from sb3_rpd.common.teacher_inputs import TeacherInputTracker, teacher_inputs_after_reset
+from sb3_rpd.teachers.resolve import make_teacher
+
+SelfLabelledRollouts = TypeVar("SelfLabelledRollouts", bound="LabelledRollouts")
+
+
+class LabelledRollouts(OnPolicyAlgorithm):
+    """
+    Goes before an on-policy algorithm in the bases of a class, whose constructor sets the attributes described in ``RPD``.
+
+    The algorithm's own ``collect_rollouts`` collects; a callback takes the entries to the teacher on the way.
+    """
+
+    teacher: Teacher | Callable[..., Any] | BaseAlgorithm | str | None
+    imitation_loss: str | ImitationLoss
+    imitation_coef: float | CoefSchedule | Schedule
+    label_every: int
+    label_fraction: float
+    label_batch_size: int
+    label_asynchronously: bool
+    max_missing_labels: float
+
+    rollout_buffer: TeacherLabelsMixin
+
+    #: The coefficient of the present iteration.
+    _current_imitation_coef: float = 0.0
+    #: ``imitation_coef`` and the schedule made of it. A schedule may keep a state, so a copy of the user's is run.
+    _running_coef: tuple[Any, CoefSchedule] | None = None
+    _labeler: Labeler | None = None
+    #: The ``teacher`` for which the labeler was made.
+    _labeler_teacher: Any = None
+    #: Whether it answered in no time when it was last asked. It is asked in place then: the labels are the same.
+    _teacher_is_quick: bool = False
+    _has_said_plain_ppo: bool = False
+
+    def _setup_model(self) -> None:
+        buffer_class = self.rollout_buffer_class
+        if buffer_class is None:
+            buffer_class = DictRolloutBuffer if isinstance(self.observation_space, spaces.Dict) else RolloutBuffer
+        self.rollout_buffer_class = with_teacher_labels(buffer_class)
+        super()._setup_model()
+        # SB3 saves the class by reference, and the archive must load where this package is not installed
+        self.rollout_buffer_class = buffer_class
+        self._label_generator = np.random.default_rng(self.seed)
+        self._teacher_inputs = TeacherInputTracker()
+        self._check_arguments()
+
+    def _check_arguments(self) -> None:
+        if self.label_batch_size < 1:
+            raise ValueError(f"label_batch_size must be at least 1; it is {self.label_batch_size!r}.")
+        if not 0.0 <= self.max_missing_labels <= 1.0:
+            raise ValueError(f"max_missing_labels is a share and must be in [0, 1]; it is {self.max_missing_labels!r}.")
+        self._label_choice()
+        make_coef_schedule(self.imitation_coef)
+        self._build_imitation_loss()
+
+    def _label_choice(self) -> LabelChoice:
+        return LabelChoice(self.label_every, self.label_fraction, self._label_generator)
+
+    def _build_imitation_loss(self) -> ImitationLoss:
+        return make_imitation_loss(self.imitation_loss, self.action_space, self.policy.squash_output)
+
+    # ---------------------------------------------------------------- learning
+
+    def _setup_learn(
+        self,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        reset_num_timesteps: bool = True,
+        tb_log_name: str = "run",
+        progress_bar: bool = False,
+    ) -> tuple[int, BaseCallback]:
+        self._check_arguments()
+        if reset_num_timesteps:
+            self._running_coef = None
+        # SB3's condition for a reset; some VecEnvs reset into the memory of the observation that they returned last
+        is_reset = reset_num_timesteps or self._last_obs is None
+        prepared = super()._setup_learn(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)
+        if self.num_timesteps < self._total_timesteps:
+            # SB3 does so after the first rollout, but the imitation coefficient is fixed before it
+            self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
+        if is_reset:
+            assert self.env is not None
+            assert self._last_obs is not None
+            self._teacher_inputs.keep(self._last_obs, teacher_inputs_after_reset(self.env, self._last_obs))
+        self._prepare_labeler()
+        return prepared
+
+    def _prepare_labeler(self) -> None:
+        if self.teacher is None and not self._teacher_inputs.are_actions:
+            self._labeler = self._labeler_teacher = None
+            if not self._has_said_plain_ppo:
+                self._has_said_plain_ppo = True
+                warnings.warn(
+                    "RPD has no teacher and trains as PPO. Give it one: RPD(..., teacher=...), RPD.load(..., teacher=...) or "
+                    "model.teacher = ...",
+                    stacklevel=6,
+                )
+            return
+        if self._labeler is None or self._labeler_teacher is not self.teacher:
+            teacher = None if self.teacher is None else make_teacher(self.teacher)
+            self._labeler = Labeler(teacher, self.action_space, self._to_policy_units)
+            self._labeler_teacher = self.teacher
+            self._teacher_is_quick = False
+        if self._build_imitation_loss().needs_distribution and not self._labeler.gives_distribution:
+            raise TeacherError(
+                f"imitation_loss={self.imitation_loss!r} compares distributions, but {self._labeler.source} gives actions "
+                'only. Use "mse" (Box) or "nll", or a teacher whose predict() returns a TeacherOutput with std or logits.'
+            )
+
+    def _to_policy_units(self, actions: np.ndarray) -> np.ndarray:
+        if not self.policy.squash_output:
+            return actions
+        assert isinstance(self.action_space, spaces.Box)
+        shaped = actions.reshape(-1, *self.action_space.shape)
+        return self.policy.scale_action(shaped).reshape(actions.shape)
+
+    # ---------------------------------------------------------------- rollouts
+
+    def collect_rollouts(
+        self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int
+    ) -> bool:
+        """
+        SB3's own ``collect_rollouts``, with a label from the teacher for each entry when it returns.
+
+        :param env: See PPO.
+        :param callback: See PPO.
+        :param rollout_buffer: See PPO. A buffer without room for labels is filled without them.
+        :param n_rollout_steps: See PPO.
+        :return: See PPO.
+        :raises TeacherError: if the teacher does not fit the environment, or too many of its labels are missing.
+        """
+        self._current_imitation_coef = self._next_imitation_coef()
+        if self._labeler is None or not isinstance(rollout_buffer, TeacherLabelsMixin):
+            return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
+
+        with RolloutLabelling(
+            self._labeler,
+            rollout_buffer,
+            batch_size=self.label_batch_size,
+            asynchronous=self.label_asynchronously,
+            is_quick=self._teacher_is_quick,
+        ) as labelling:
+            wanted = labelling if self._current_imitation_coef > 0 else None
+            labelling_callback = LabellingCallback(callback, self._teacher_inputs, wanted, self._label_choice())
+            if not super().collect_rollouts(env, labelling_callback, rollout_buffer, n_rollout_steps):
+                return False
+            statistics = labelling.join()
+        if statistics.asked:
+            self._teacher_is_quick = statistics.is_quick(self.label_batch_size)
+        self._record_labelling(statistics, rollout_buffer)
+        if statistics.missing_share > self.max_missing_labels:
+            self._stop_for_missing_labels(statistics)
+        return True
+
+    def _next_imitation_coef(self) -> float:
+        if self._running_coef is None or self._running_coef[0] is not self.imitation_coef:
+            self._running_coef = (self.imitation_coef, copy.deepcopy(make_coef_schedule(self.imitation_coef)))
+        schedule = self._running_coef[1]
+        success_rate = safe_mean(self.ep_success_buffer) if self.ep_success_buffer else None
+        mean_return = safe_mean([episode["r"] for episode in self.ep_info_buffer]) if self.ep_info_buffer else None
+        progress = TrainingProgress(self._current_progress_remaining, self.num_timesteps, success_rate, mean_return)
+        coef = float(schedule(progress))
+        if not (math.isfinite(coef) and coef >= 0.0):
+            raise ValueError(f"An imitation coefficient must be finite and >= 0; {schedule!r} gave {coef} for {progress}.")
+        return coef
+
+    def _record_labelling(self, statistics: LabelStatistics, rollout_buffer: TeacherLabelsMixin) -> None:
+        n_entries = rollout_buffer.buffer_size * rollout_buffer.n_envs
+        self.logger.record("teacher/seconds", statistics.seconds)
+        self.logger.record("teacher/queries_per_state", statistics.asked / n_entries)
+        self.logger.record("teacher/missing", statistics.missing)
+        self.logger.record("train/labelled", rollout_buffer.labelled_fraction())
+
+    def _stop_for_missing_labels(self, statistics: LabelStatistics) -> None:
+        self.logger.dump(step=self.num_timesteps)
+        path = pathlib.Path(self.tensorboard_log or ".", f"rpd_stopped_at_{self.num_timesteps}_steps.zip")
+        self.save(path)
+        saved = f'The model is saved as "{path}"'
+        if self._vec_normalize_env is not None:
+            statistics_path = path.with_suffix(".vecnormalize.pkl")
+            self._vec_normalize_env.save(str(statistics_path))
+            saved += f', the statistics of VecNormalize as "{statistics_path}"'
+        raise TeacherError(
+            f"{statistics.missing} of {statistics.asked} labels of this rollout are missing, more than "
+            f"max_missing_labels={self.max_missing_labels:.0%}: {statistics.complaint}. {saved}. Mend the teacher and go on "
+            f"with {type(self).__name__}.load(path, env=env, teacher=teacher).learn(..., reset_num_timesteps=False)."
+        )
+
+    # ---------------------------------------------------------------- saving
+
+    def _excluded_save_params(self) -> list[str]:
+        of_this_process = [
+            "teacher",
+            "_labeler",
+            "_labeler_teacher",
+            "_teacher_is_quick",
+            "_teacher_inputs",
+            "_has_said_plain_ppo",
+        ]
+        # In the archive's ``rpd_state``, where a plain PPO that loads the student does not look
+        packed = ["imitation_loss", "imitation_coef", "_running_coef", "_label_generator", "_current_imitation_coef"]
+        return [*super()._excluded_save_params(), *of_this_process, *packed]
+
+    def save(
+        self,
+        path: str | pathlib.Path | io.BufferedIOBase,
+        exclude: Iterable[str] | None = None,
+        include: Iterable[str] | None = None,
+    ) -> None:
+        """
+        Save the student, not the teacher. The archive is also one of PPO's: ``stable_baselines3.PPO.load`` reads it where
+        this package is not installed.
+
+        :param path: See PPO.
+        :param exclude: See PPO.
+        :param include: See PPO.
+        """
+        self.rpd_state = {
+            "imitation_loss": pack(self.imitation_loss),
+            "imitation_coef": pack((self.imitation_coef, self._running_coef)),
+            # No pickle: those of numpy's generators do not survive a change of numpy's version
+            "label_generator": self._label_generator.bit_generator.state,
+        }
+        super().save(path, exclude, include)
+
+    @classmethod
+    def load(
+        cls: type[SelfLabelledRollouts],
+        path: str | pathlib.Path | io.BufferedIOBase,
+        env: GymEnv | None = None,
+        device: th.device | str = "auto",
+        custom_objects: dict[str, Any] | None = None,
+        print_system_info: bool = False,
+        force_reset: bool = True,
+        **kwargs: Any,
+    ) -> SelfLabelledRollouts:
+        """
+        Load a student saved by this class, or by the algorithm it is based on. To train on, give it a teacher again.
+
+        :param path: See PPO.
+        :param env: See PPO.
+        :param device: See PPO.
+        :param custom_objects: See PPO.
+        :param print_system_info: See PPO.
+        :param force_reset: See PPO. With False the first step after loading has no labels.
+        :param kwargs: Attributes to set on the loaded model, such as ``teacher`` or ``imitation_coef``.
+        :return: The model.
+        """
+        model = super().load(path, env, device, custom_objects, print_system_info, force_reset, **kwargs)
+        state = getattr(model, "rpd_state", {})
+        if "imitation_loss" in state and "imitation_loss" not in kwargs:
+            model.imitation_loss = unpack(state["imitation_loss"], "imitation_loss")
+        if "imitation_coef" in state and "imitation_coef" not in kwargs:
+            model.imitation_coef, model._running_coef = unpack(state["imitation_coef"], "imitation_coef")
+        if "label_generator" in state and "seed" not in kwargs:
+            model._label_generator.bit_generator.state = state["label_generator"]
+        return model

@@ -1,0 +1,244 @@
+"""A teacher in a process of its own, or in several, which does not slow the student's."""
+
+import inspect
+import pickle
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import pairwise
+from multiprocessing.connection import wait
+from multiprocessing.util import Finalize
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.teacher import Teacher, TeacherOutput
+from sb3_rpd.common.teacher_outputs import n_logits
+from sb3_rpd.common.type_aliases import RawObservation
+from sb3_rpd.teachers.process.handle import Deadline, stop_all
+from sb3_rpd.teachers.process.replica import Replica
+from sb3_rpd.teachers.process.worker import Questions
+
+#: How often a teacher that loads is reported.
+REPORT_SECONDS = 10.0
+
+
+class ProcessTeacher(Teacher):
+    """
+    Another teacher in a process of its own. A thread that is busy in the student's process slows training, a process does not.
+
+    The process is started by ``setup``, which waits until the teacher is ready. It ends with ``close``, with this object, or
+    with the process that it belongs to, however that one ends. Observations and answers travel through memory without a
+    name, so nothing is left behind. The teacher has as many PyTorch threads as the student has where it is started, and its
+    labels are those that it would have given in the student's process, to the last bit.
+
+    If the process dies, or gives no answer in time, it is started again, once. Until it is ready, and for the batch that was
+    lost, the answers are NaN: no label. When it dies again every query raises a ``TeacherError`` until the next ``setup``.
+
+    Several replicas share each batch: they answer contiguous parts of it that depend on its size alone. While one is dead
+    its part is NaN. Each has a teacher of its own, made by the same factory: the random numbers of one that draws them are
+    the same in all.
+
+    The process is spawned, so it imports the program that started it: the program must do its work under
+    ``if __name__ == "__main__":``.
+
+    :param factory: What makes the teacher, in its process: the name of a factory, ``"package.module:factory"``, or a callable
+        without arguments that can be pickled (a function or class of a module, or ``functools.partial`` of one). It returns a
+        teacher, or anything that ``make_teacher`` accepts.
+    :param replicas: Number of processes.
+    :param start_timeout: Seconds within which the teacher must be ready. A VLA loads for minutes.
+    :param timeout: Seconds within which a batch must be answered; after that its process is killed and counts as dead.
+    :param verbose: 0 for no output, 1 to print how loading goes on.
+    :raises TypeError: if ``factory`` is a teacher, cannot be called without arguments, or cannot be pickled.
+    :raises ValueError: if another setting is out of its range.
+    """
+
+    def __init__(
+        self,
+        factory: Callable[[], Any] | str,
+        *,
+        replicas: int = 1,
+        start_timeout: float = 900.0,
+        timeout: float = 600.0,
+        verbose: int = 1,
+    ) -> None:
+        for name, value in (("replicas", replicas), ("start_timeout", start_timeout), ("timeout", timeout)):
+            if value <= 0:
+                raise ValueError(f"{name}={value} must be positive.")
+        self.factory = factory
+        self.timeout = timeout
+        self.start_timeout = start_timeout
+        self.verbose = verbose
+        pickled = _pickle_factory(factory)
+        names = [repr(self) if replicas == 1 else f"{self!r}, replica {i + 1} of {replicas}," for i in range(replicas)]
+        self._replicas = [Replica(name, pickled, start_timeout) for name in names]
+        self._action_space: spaces.Space | None = None
+        self._lock = threading.Lock()
+        # At exit, multiprocessing waits for its processes for ever; what has a priority comes before that
+        Finalize(self, _stop, args=(self._replicas,), exitpriority=10)
+
+    def __repr__(self) -> str:
+        factory: Any = self.factory.func if isinstance(self.factory, partial) else self.factory
+        is_named = hasattr(factory, "__qualname__")
+        return f"ProcessTeacher({f'{factory.__module__}:{factory.__qualname__}' if is_named else factory})"
+
+    @property
+    def pids(self) -> list[int | None]:
+        """The ids of the replicas' processes, None where there is none."""
+        return [None if replica.process is None else replica.process.pid for replica in self._replicas]
+
+    def setup(self, action_space: spaces.Space) -> None:
+        with self._lock:
+            self._action_space = None
+            try:
+                has_started = [replica.begin(action_space) for replica in self._replicas]
+                self._wait_until_ready(says_so=any(has_started))
+            except BaseException:
+                _stop(self._replicas)
+                raise
+            self._action_space = action_space
+            self.gives_distribution = self._replicas[0].gives_distribution
+
+    def predict(self, observations: RawObservation, instructions: Sequence[str] | None = None) -> np.ndarray | TeacherOutput:
+        with self._lock:
+            if self._action_space is None:
+                raise TeacherError(f"{self!r} has no process before setup(action_space) and after close().")
+            return self._predict(Questions(observations, instructions), self._action_space)
+
+    def close(self) -> None:
+        with self._lock:
+            self._action_space = None
+            _stop(self._replicas)
+
+    def _wait_until_ready(self, says_so: bool) -> None:
+        started = time.monotonic()
+        report = started + REPORT_SECONDS
+        while loading := [replica for replica in self._replicas if not replica.is_ready]:
+            limits = [report - time.monotonic(), *(replica.loading.left() for replica in loading)]
+            wait([event for replica in loading for event in replica.events], max(0.0, min(limits)))
+            for replica in loading:
+                replica.check_loading()
+            if time.monotonic() >= report:
+                report += REPORT_SECONDS
+                self._say(f"has been loading for {time.monotonic() - started:.0f} s, of {self.start_timeout:g} s at most")
+        if says_so:
+            self._say(f"is ready after {time.monotonic() - started:.1f} s")
+
+    def _say(self, what: str) -> None:
+        if self.verbose:
+            print(f"{self!r} {what}", flush=True)
+
+    def _predict(self, questions: Questions, action_space: spaces.Space) -> np.ndarray | TeacherOutput:
+        deadline = Deadline.after("timeout", self.timeout)
+        parts = list(zip(self._replicas, _cut(questions, len(self._replicas)), strict=True))
+        # A batch may have fewer entries than there are replicas
+        parts = [(replica, part) for replica, part in parts if _size(part) > 0] or parts[:1]
+        asked = [replica.ask(part, deadline) for replica, part in parts]
+        answers: list[TeacherOutput | None] = []
+        errors: list[TeacherError] = []
+        for (replica, _), will_answer in zip(parts, asked, strict=True):
+            try:
+                answers.append(replica.answer(deadline) if will_answer else None)
+            except TeacherError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
+        if all(replica.failure is not None for replica, _ in parts):
+            raise TeacherError(str(parts[0][0].failure))
+        return _merge(answers, [_size(part) for _, part in parts], action_space, self.gives_distribution)
+
+
+def _stop(replicas: Sequence[Replica]) -> None:
+    stop_all([replica.process for replica in replicas if replica.process is not None])
+    for replica in replicas:
+        replica.process = None
+        replica.is_ready = False
+
+
+def _pickle_factory(factory: Any) -> bytes:
+    wanted = "a callable without arguments at the top level of a module, or its name: 'package.module:factory'"
+    if isinstance(factory, Teacher) or not (callable(factory) or isinstance(factory, str)):
+        raise TypeError(
+            f"A ProcessTeacher makes its teacher in the new process: one that is here already, like this "
+            f"{type(factory).__name__}, would have to be pickled, and be kept twice. Pass what makes it: {wanted}."
+        )
+    if callable(factory):
+        try:
+            inspect.signature(factory).bind()
+        except TypeError as error:
+            raise TypeError(
+                f"{factory!r} cannot be called without arguments: {error}. Fix them with functools.partial."
+            ) from error
+        except ValueError:
+            pass  # some C functions have no signature
+    try:
+        return pickle.dumps(factory)
+    except Exception as error:
+        raise TypeError(
+            f"{factory!r} cannot be sent to another process: {error}. Lambdas and functions inside of functions cannot. Pass "
+            f"{wanted}."
+        ) from error
+
+
+def _size(questions: Questions) -> int:
+    observations, instructions = questions
+    if isinstance(observations, dict):
+        if observations:
+            return len(next(iter(observations.values())))
+        return 0 if instructions is None else len(instructions)
+    return len(observations)
+
+
+def _cut(questions: Questions, n_parts: int) -> list[Questions]:
+    """Cut a batch into contiguous parts, of the same size but for one."""
+    observations, instructions = questions
+    bounds = [_size(questions) * i // n_parts for i in range(n_parts + 1)]
+    return [
+        Questions(
+            {name: array[low:high] for name, array in observations.items()}
+            if isinstance(observations, dict)
+            else observations[low:high],
+            None if instructions is None else instructions[low:high],
+        )
+        for low, high in pairwise(bounds)
+    ]
+
+
+def _merge(
+    answers: Sequence[TeacherOutput | None], sizes: Sequence[int], action_space: spaces.Space, gives_distribution: bool
+) -> np.ndarray | TeacherOutput:
+    """
+    Put the parts of an answer together.
+
+    :param answers: The parts; None where there is none.
+    :param sizes: How many rows each of them has.
+    :param action_space: The action space of one environment.
+    :param gives_distribution: Whether there must be a distribution even if no part is there.
+    :return: The answer, with rows of NaN for the parts that are not there.
+    :raises TeacherError: if a part has a wrong number of rows.
+    """
+    for answer, size in zip(answers, sizes, strict=True):
+        if answer is not None and np.shape(answer.actions)[:1] != (size,):
+            raise TeacherError(
+                f"The teacher's actions have shape {np.shape(answer.actions)}, but it was given {size} observations."
+            )
+    shape = action_space.shape or ()
+    distribution = "std" if isinstance(action_space, spaces.Box) else "logits"
+    fillers = {"actions": np.full(shape, np.nan, np.float32)}
+    given = [answer for answer in answers if answer is not None]
+    if all(getattr(answer, distribution) is not None for answer in given) if given else gives_distribution:
+        # Any distribution will do for a row that is masked
+        fillers[distribution] = np.ones(shape if distribution == "std" else n_logits(action_space), np.float32)
+    merged = {
+        name: np.concatenate(
+            [
+                np.broadcast_to(filler, (size, *filler.shape)) if answer is None else getattr(answer, name)
+                for answer, size in zip(answers, sizes, strict=True)
+            ]
+        )
+        for name, filler in fillers.items()
+    }
+    return TeacherOutput(**merged) if distribution in merged else merged["actions"]

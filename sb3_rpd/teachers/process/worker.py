@@ -1,0 +1,197 @@
+"""What runs in a teacher's own process: it makes the teacher and answers one request after the other."""
+
+import faulthandler
+import json
+import os
+import pickle
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
+from multiprocessing.process import parent_process
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import torch as th
+from gymnasium import spaces
+
+from sb3_rpd.common.teacher import Teacher, TeacherOutput
+from sb3_rpd.common.type_aliases import RawObservation
+from sb3_rpd.teachers.process.shared_arrays import Placement, SharedArrays
+from sb3_rpd.teachers.resolve import make_teacher
+
+#: How long a teacher whose asking process is gone, or has said goodbye, may go on with what it is doing.
+GRACE_SECONDS = 5.0
+
+
+class Setup(NamedTuple):
+    """Request: prepare for this action space."""
+
+    action_space: spaces.Space
+
+
+class Questions(NamedTuple):
+    """What ``Teacher.predict`` is called with."""
+
+    observations: RawObservation
+    instructions: Sequence[str] | None
+
+
+class Batch(NamedTuple):
+    """
+    Request: say what to do. ``Questions`` whose arrays are in shared memory.
+
+    :param placements: Where the observations are, and after them the instructions if there are any.
+    :param names: The names of the observations, None for a single array without a name.
+    :param has_instructions: Whether there are instructions.
+    """
+
+    placements: list[Placement]
+    names: list[str] | None
+    has_instructions: bool
+
+
+class Ready(NamedTuple):
+    """Reply to ``Setup``."""
+
+    gives_distribution: bool
+
+
+class Answer(NamedTuple):
+    """
+    Reply to ``Batch``.
+
+    :param placements: Where the arrays are.
+    :param fields: What they are: names of ``TeacherOutput``'s fields.
+    """
+
+    placements: list[Placement]
+    fields: list[str]
+
+
+class Failed(NamedTuple):
+    """Reply to anything: an exception, as text, since not every exception can be pickled and unpickled."""
+
+    traceback: str
+
+
+Request: TypeAlias = Setup | Batch
+Reply: TypeAlias = Ready | Answer | Failed
+
+
+def serve(connection: Connection, arrays: SharedArrays, factory: bytes, n_threads: int) -> None:
+    """
+    Make a teacher and answer until the asking process says that it is over, or is over itself.
+
+    :param connection: Requests come and replies go here, one reply to each request.
+    :param arrays: Memory for the arrays of a request and of its reply.
+    :param factory: What makes the teacher: a pickled callable without arguments or the name of one.
+    :param n_threads: Number of threads for PyTorch.
+    """
+    # A Ctrl-C reaches all processes of a terminal. The asking process decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    faulthandler.enable()
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    th.set_num_threads(n_threads)
+    try:
+        teacher = _make(pickle.loads(factory))
+    except Exception:
+        _send(connection, Failed(traceback.format_exc()))
+        return
+    try:
+        # Gradients are switched off for each thread by itself
+        with th.no_grad():
+            while (request := _receive(connection)) is not None and _send(connection, _reply(teacher, arrays, request)):
+                pass
+    finally:
+        teacher.close()
+
+
+def encode_batch(arrays: SharedArrays, questions: Questions) -> Batch:
+    """
+    Put questions into shared memory.
+
+    :param arrays: The memory.
+    :param questions: The questions.
+    :return: The request that goes with them.
+    :raises TeacherError: if an observation cannot be shared.
+    """
+    observations, instructions = questions
+    names = list(observations) if isinstance(observations, dict) else None
+    content = list(observations.values()) if isinstance(observations, dict) else [observations]
+    if instructions is not None:
+        content.append(np.frombuffer(json.dumps(list(instructions)).encode(), dtype=np.uint8))
+    return Batch(arrays.write([np.asarray(array) for array in content]), names, instructions is not None)
+
+
+def _decode_batch(arrays: SharedArrays, batch: Batch) -> Questions:
+    content = arrays.read(batch.placements)
+    instructions = json.loads(content.pop().tobytes()) if batch.has_instructions else None
+    return Questions(content[0] if batch.names is None else dict(zip(batch.names, content, strict=True)), instructions)
+
+
+def _encode_output(arrays: SharedArrays, answer: np.ndarray | TeacherOutput) -> Answer:
+    output = answer if isinstance(answer, TeacherOutput) else TeacherOutput(answer)
+    given = {name: array for name, array in vars(output).items() if array is not None}
+    return Answer(arrays.write([np.asarray(array) for array in given.values()]), list(given))
+
+
+def decode_output(arrays: SharedArrays, answer: Answer) -> TeacherOutput:
+    """
+    Take an answer out of shared memory.
+
+    :param arrays: The memory.
+    :param answer: The reply that came with it.
+    :return: What the teacher said.
+    """
+    return TeacherOutput(**dict(zip(answer.fields, arrays.read(answer.placements), strict=True)))
+
+
+def _make(factory: Callable[[], Any] | str) -> Teacher:
+    return make_teacher(factory if isinstance(factory, str) else factory())
+
+
+def _reply(teacher: Teacher, arrays: SharedArrays, request: Request) -> Reply:
+    try:
+        if isinstance(request, Setup):
+            teacher.setup(request.action_space)
+            return Ready(bool(teacher.gives_distribution))
+        return _encode_output(arrays, teacher.predict(*_decode_batch(arrays, request)))
+    except Exception:
+        return Failed(traceback.format_exc())
+
+
+def _receive(connection: Connection) -> Request | None:
+    """:return: The next request; None if there will be none, because the other end said so or is gone."""
+    try:
+        request: Request | None = connection.recv()
+    except (EOFError, ConnectionError):
+        return None
+    return request
+
+
+def _send(connection: Connection, reply: Reply) -> bool:
+    """:return: Whether the other end is still there."""
+    try:
+        connection.send(reply)
+    except ConnectionError:
+        return False
+    return True
+
+
+def _leave_with_parent() -> None:
+    """
+    End this process some time after its parent, whatever the teacher is busy with.
+
+    An idle teacher sees that its pipe is closed. One that loads or computes does not, nor does one whose pipe was inherited by
+    a process that its parent has forked, so the parent itself is watched.
+    """
+    parent = parent_process()
+    assert parent is not None
+    while parent.is_alive() and os.getppid() == parent.pid:
+        parent.join(1.0)
+    time.sleep(GRACE_SECONDS)
+    os._exit(1)

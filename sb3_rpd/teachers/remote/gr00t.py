@@ -1,0 +1,190 @@
+"""A teacher behind Isaac GR00T's ZeroMQ server (N1.6 and later), which answers whole batches."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.optional_imports import import_optional
+from sb3_rpd.common.teacher import TeacherOutput
+from sb3_rpd.teachers.remote.arrays import MalformedMessageError, shown
+from sb3_rpd.teachers.remote.links import Batch, Limits, Link, LinkError
+from sb3_rpd.teachers.remote.messages import pack_gr00t, unpack_gr00t
+from sb3_rpd.teachers.remote.observations import is_images, select
+from sb3_rpd.teachers.remote.teacher import RemoteTeacher
+
+logger = logging.getLogger(__name__)
+
+# Far more than the action chunks of a batch need
+_ANSWER_LIMIT = 64 * 2**20
+
+# How long a TCP connection to a server that runs may take, in seconds
+_CONNECT_TIMEOUT = 5.0
+
+
+class GR00TTeacher(RemoteTeacher):
+    """
+    Ask a GR00T policy server.
+
+    :param host: Where the server runs.
+    :param port: The port it listens at.
+    :param video_keys: For each of the model's cameras the environment's name of its image, such as ``{"ego_view": "frame"}``.
+        None sends every image under the environment's name.
+    :param state_keys: For each of the model's state vectors the environment's name of it. None sends every vector under
+        the environment's name.
+    :param language_key: The model's name of the instruction.
+    :param instruction: What to do, where the environment does not say it.
+    :param action_keys: The parts of the model's action in the order in which the environment's action consists of them,
+        such as ``("eef_position", "eef_rotation", "gripper")``. None takes them in the server's order.
+    :param action_index: Which action of the chunk is the one for now.
+    :param max_batch: The most observations in one request.
+    :param api_token: Sent to the server, if it wants one. It travels unencrypted.
+    :param convert_actions: Maps actions of shape (n, k) from the server's units to the environment's.
+    :param timeout: How long the server may take to answer, in seconds.
+    :param patience: How long a question is asked again after a failed connection, in seconds.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int = 5555,
+        *,
+        video_keys: Mapping[str, str] | None = None,
+        state_keys: Mapping[str, str] | None = None,
+        language_key: str = "annotation.human.task_description",
+        instruction: str | None = None,
+        action_keys: Sequence[str] | None = None,
+        action_index: int = 0,
+        max_batch: int = 64,
+        api_token: str | None = None,
+        convert_actions: Callable[[np.ndarray], np.ndarray] | None = None,
+        timeout: float = 60.0,
+        patience: float = 30.0,
+    ) -> None:
+        self.video_keys = video_keys
+        self.state_keys = state_keys
+        self.language_key = language_key
+        self.action_keys = action_keys
+        self.action_index = action_index
+        self.max_batch = max_batch
+        self.api_token = api_token
+        self.timeout = timeout
+        # the server answers one request after the other, so more connections would gain nothing
+        super().__init__(
+            f"tcp://{host}:{port}", connections=1, patience=patience, instruction=instruction, convert_actions=convert_actions
+        )
+
+    def _select(self, offered: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        video_keys, state_keys = self.video_keys, self.state_keys
+        if video_keys is None:
+            video_keys = {name: name for name, array in offered.items() if is_images(array)}
+        if state_keys is None:
+            state_keys = {name: name for name, array in offered.items() if array.ndim == 2}
+        keys = {f"video.{theirs}": ours for theirs, ours in video_keys.items()}
+        keys |= {f"state.{theirs}": ours for theirs, ours in state_keys.items()}
+        return select(keys, offered, self.url)
+
+    def _make_link(self) -> Link:
+        return _GR00TLink(self)
+
+
+class _GR00TLink(Link):
+    """A ZeroMQ request socket."""
+
+    def __init__(self, teacher: GR00TTeacher) -> None:
+        self._teacher = teacher
+        self._context: Any = None
+        self._socket: Any = None
+        self.limits = Limits(rows=teacher.max_batch)
+
+    def open(self) -> None:
+        zmq = import_optional("zmq", extra="gr00t")
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.REQ)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, _ANSWER_LIMIT)
+        # send only over a connection that is there, so that a missing server is noticed before the long wait for an answer
+        self._socket.setsockopt(zmq.IMMEDIATE, 1)
+        self._socket.setsockopt(zmq.SNDTIMEO, int(1000 * min(_CONNECT_TIMEOUT, self._teacher.timeout)))
+        self._socket.setsockopt(zmq.RCVTIMEO, int(1000 * self._teacher.timeout))
+        try:
+            self._socket.connect(self._teacher.url)
+        except zmq.ZMQError as error:
+            raise TeacherError(f"{self._teacher.url} is not the address of a server: {error}.") from error
+
+    def ask(self, batch: Batch) -> TeacherOutput:
+        teacher = self._teacher
+        if batch.instructions is None:
+            raise TeacherError(
+                f"The GR00T server at {teacher.url} wants an instruction, and the environment gives none: "
+                "TeacherActionWrapper(env, instruction=...), or pass one to this teacher."
+            )
+        # one frame of history each: (n, 1, ...)
+        observation: dict[str, dict[str, Any]] = {"video": {}, "state": {}, "language": {}}
+        for name, array in batch.observations.items():
+            modality, _, key = name.partition(".")
+            observation[modality][key] = (array if modality == "video" else array.astype(np.float32))[:, np.newaxis]
+        observation["language"][teacher.language_key] = [[text] for text in batch.instructions]
+        return TeacherOutput(self._actions(self._exchange({"observation": observation, "options": None}), len(batch)))
+
+    def close(self) -> None:
+        if self._context is not None:
+            self._context.destroy(linger=0)
+            self._context = None
+
+    def _exchange(self, data: dict[str, Any]) -> Any:
+        zmq = import_optional("zmq", extra="gr00t")
+        request = {"endpoint": "get_action", "data": data}
+        if self._teacher.api_token is not None:
+            request["api_token"] = self._teacher.api_token
+        try:
+            self._socket.send(pack_gr00t(request))
+        except zmq.Again as error:
+            raise LinkError("no connection") from error
+        except zmq.ZMQError as error:
+            raise LinkError(f"the connection broke: {error}") from error
+        try:
+            frame = self._socket.recv()
+        except zmq.Again as error:
+            raise LinkError(f"no answer within {self._teacher.timeout:g} s") from error
+        except zmq.ZMQError as error:
+            raise LinkError(f"the connection broke: {error}") from error
+        try:
+            answer = unpack_gr00t(frame)
+        except MalformedMessageError as error:
+            logger.warning("%s: malformed frame of %d bytes, connection closed: %s", self._teacher.url, len(frame), error)
+            raise LinkError(f"a malformed frame came in: {error}") from error
+        if isinstance(answer, dict) and "error" in answer:
+            raise TeacherError(f"The GR00T server at {self._teacher.url} reports an error: {_text(answer['error'])}")
+        return answer
+
+    def _actions(self, answer: Any, n_rows: int) -> np.ndarray:
+        """Put the parts of an answer, (action by part, info), together to actions of shape (n, k)."""
+        teacher = self._teacher
+        parts = answer[0] if isinstance(answer, list) and answer else answer
+        if not isinstance(parts, dict):
+            raise TeacherError(
+                f"The GR00T server at {teacher.url} answered with a {type(parts).__name__}, not with an action."
+            )
+        keys = list(parts) if teacher.action_keys is None else list(teacher.action_keys)
+        missing = [key for key in keys if key not in parts]
+        if missing or not keys:
+            raise TeacherError(f"action_keys names {keys}, the server's action consists of {sorted(map(str, parts))}.")
+        columns = []
+        for key in keys:
+            part = parts[key]
+            if not isinstance(part, np.ndarray) or part.ndim != 3 or len(part) != n_rows:
+                what = part.shape if isinstance(part, np.ndarray) else type(part).__name__
+                raise TeacherError(f"The part {key!r} of the server's action is {what}, not ({n_rows}, horizon, size).")
+            if not -part.shape[1] <= teacher.action_index < part.shape[1]:
+                raise TeacherError(
+                    f"The server gives chunks of {part.shape[1]} actions; action_index is {teacher.action_index}."
+                )
+            columns.append(part[:, teacher.action_index])
+        return np.concatenate(columns, axis=1)
+
+
+def _text(error: Any) -> str:
+    return error if isinstance(error, str) else shown(error)

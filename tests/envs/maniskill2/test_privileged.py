@@ -1,0 +1,90 @@
+"""The scripted teachers' view of the cube tasks (sb3_rpd/envs/privileged.py)."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sb3_rpd.envs import CubeState, make_maniskill2_env, privileged_state
+from sb3_rpd.envs.maniskill2.privileged import CUBE_STATE_SIZE, CUBE_STATE_SLICES
+
+CUBE_TASKS = ("LiftCube-v0", "PickCube-v0", "StackCube-v0")
+
+
+def test_slices_fill_the_array_in_the_order_of_the_fields() -> None:
+    assert tuple(CUBE_STATE_SLICES) == CubeState._fields
+    stop = 0
+    for where in CUBE_STATE_SLICES.values():
+        assert where.start == stop
+        stop = where.stop
+    assert stop == CUBE_STATE_SIZE
+
+
+@given(st.lists(st.integers(0, 4), max_size=3))
+def test_unpack_views_any_batch(batch_shape: list[int]) -> None:
+    batch = np.arange(np.prod(batch_shape, dtype=int) * CUBE_STATE_SIZE, dtype=np.float32)
+    batch = batch.reshape(*batch_shape, CUBE_STATE_SIZE)
+    state = CubeState.unpack(batch)
+    assert state.is_grasped.shape == tuple(batch_shape)
+    for name, where in CUBE_STATE_SLICES.items():
+        np.testing.assert_array_equal(
+            np.atleast_1d(getattr(state, name).T).T.reshape(batch[..., where].shape), batch[..., where]
+        )
+        assert batch.size == 0 or np.shares_memory(getattr(state, name), batch)
+
+
+def test_unpack_refuses_another_size() -> None:
+    with pytest.raises(ValueError, match=r"29 numbers, got an array of shape \(3, 42\)"):
+        CubeState.unpack(np.zeros((3, 42)))
+
+
+@pytest.mark.maniskill2
+@pytest.mark.parametrize("task", CUBE_TASKS)
+def test_values_are_the_simulators(task: str) -> None:
+    env = make_maniskill2_env(task)
+    observation, _ = env.reset(seed=1)
+    for action in np.random.default_rng(0).uniform(-1, 1, (3, 7)).astype(np.float32):
+        observation = env.step(action)[0]
+    state = CubeState.unpack(privileged_state(env))
+    # ManiSkill2's own state vector: qpos 9, qvel 9, base pose 7, tcp pose 7, then the task's entries
+    np.testing.assert_array_equal(state.finger_positions, observation[7:9])
+    np.testing.assert_array_equal(state.joint_velocities, observation[9:18])
+    np.testing.assert_array_equal(np.hstack([state.tcp_position, state.tcp_quaternion]), observation[25:32])
+    cube_pose = np.hstack([state.cube_position, state.cube_quaternion])
+    if task == "LiftCube-v0":
+        np.testing.assert_array_equal(cube_pose, observation[32:39])
+        np.testing.assert_allclose(
+            state.goal_position, observation[32:35] + np.array([0, 0, 0.2]), atol=1e-5
+        )  # it has not moved
+    elif task == "PickCube-v0":
+        np.testing.assert_array_equal(state.goal_position, observation[32:35])
+        np.testing.assert_array_equal(cube_pose, observation[38:45])
+    else:
+        np.testing.assert_array_equal(cube_pose, observation[32:39])
+        np.testing.assert_allclose(state.goal_position, observation[39:42] + np.array([0, 0, 0.04]), atol=1e-7)
+    assert state.is_grasped == 0
+
+
+@pytest.mark.maniskill2
+@pytest.mark.parametrize("task", CUBE_TASKS)
+def test_is_grasped_is_the_tasks_own_test(task: str) -> None:
+    env = make_maniskill2_env(task)
+    env.reset(seed=0)
+    bare: Any = env.unwrapped
+    cube, angle = (bare.cubeA, {}) if task == "StackCube-v0" else (bare.obj, {"max_angle": 30})
+    cube.set_pose(bare.tcp.pose)  # between the open fingers
+    seen = []
+    for gripper in [-1.0] * 8 + [1.0] * 8:  # close, then open again
+        env.step(np.array([0, 0, 0, 0, 0, 0, gripper], np.float32))
+        seen.append(bool(CubeState.unpack(privileged_state(env)).is_grasped))
+        assert seen[-1] == bare.agent.check_grasp(cube, **angle)
+    assert seen[7]
+    assert not seen[15]
+
+
+@pytest.mark.maniskill2
+def test_other_tasks_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"LiftCube-v0, PickCube-v0 and StackCube-v0, not PlugChargerEnv"):
+        privileged_state(make_maniskill2_env("PlugCharger-v0"))

@@ -1,0 +1,107 @@
+"""What the log says of an epoch, against the formulas of the paper and of SB3 in numpy, minibatch by minibatch."""
+
+import math
+
+import numpy as np
+import pytest
+import torch as th
+from gymnasium import spaces
+from hypothesis import given
+from hypothesis import strategies as st
+from toy_minibatches import RATIOS, make_outputs, make_rows, settings
+
+from sb3_rpd.common.losses import KL, MSE
+from sb3_rpd.fast_path.epoch_log import EpochStatistics
+from sb3_rpd.fast_path.minibatches import Minibatches
+from sb3_rpd.fast_path.networks import Outputs
+from sb3_rpd.fast_path.rows import Rows
+
+BOX = spaces.Box(np.float32([-1.0, -2.0]), np.float32([1.0, 3.0]))
+
+
+def make_epoch(n_rows: int, batch_size: int, seed: int = 0) -> tuple[Outputs, Rows, Minibatches, th.Tensor]:
+    """Each minibatch has a ``log_std`` of its own, as the policy changes from one to the next; and the ratios."""
+    generator = th.Generator().manual_seed(seed)
+    minibatches = Minibatches(n_rows, batch_size)
+    parts = []
+    for size in minibatches.sizes:
+        outputs = make_outputs(size, 2, generator)
+        rows = make_rows(outputs, generator)
+        parts.append((outputs, rows))
+    means, log_stds, values = zip(*(part for part, _ in parts), strict=True)
+    outputs = Outputs(th.cat(means), th.stack(log_stds), th.cat(values))
+    rows = Rows._make(map(th.cat, zip(*(part for _, part in parts), strict=True)))
+    ratios = [RATIOS[row % len(RATIOS)] for size in minibatches.sizes for row in range(size)]
+    return outputs, rows, minibatches, th.tensor(ratios, dtype=th.float64)
+
+
+def by_minibatch(minibatches: Minibatches, rows: np.ndarray) -> list[np.ndarray]:
+    return np.split(rows, np.cumsum(minibatches.sizes)[:-1])
+
+
+@given(
+    n_rows=st.integers(1, 20),
+    batch_size=st.integers(1, 22),
+    clip_range_vf=st.sampled_from([None, 0.1]),
+    seed=st.integers(0, 100),
+)
+def test_ppos_statistics(n_rows: int, batch_size: int, clip_range_vf: float | None, seed: int) -> None:
+    outputs, rows, minibatches, ratios = make_epoch(n_rows, batch_size, seed)
+    ratio, advantages = ratios.numpy(), rows.advantages.numpy()
+    surrogate = np.minimum(advantages * ratio, advantages * ratio.clip(0.8, 1.2))
+    values = outputs.values.numpy()
+    if clip_range_vf is not None:
+        values = rows.old_values.numpy() + (values - rows.old_values.numpy()).clip(-clip_range_vf, clip_range_vf)
+    # Of a Gaussian: log(std) + (1 + log(2 pi)) / 2 for each dimension
+    entropy = (outputs.log_std.numpy() + 0.5 * (1.0 + math.log(2.0 * math.pi))).sum(axis=1)
+    entropy = np.repeat(entropy, minibatches.sizes)
+    of_row = {
+        "train/policy_gradient_loss": -surrogate,
+        "train/value_loss": (values - rows.returns.numpy()) ** 2,
+        "train/entropy_loss": -entropy,
+        "train/clip_fraction": (np.abs(ratio - 1.0) > 0.2).astype(np.float64),
+        "train/approx_kl": ratio - 1.0 - np.log(ratio),
+    }
+    expected = {name: [part.mean() for part in by_minibatch(minibatches, row)] for name, row in of_row.items()}
+    total = -surrogate - 0.03 * entropy + 0.7 * of_row["train/value_loss"]
+    expected["train/loss"] = [part.mean() for part in by_minibatch(minibatches, total)]
+
+    of_ppo = settings(clip_range_vf=clip_range_vf, ent_coef=0.03, vf_coef=0.7)
+    actual = EpochStatistics(outputs, ratios.log(), rows, minibatches, of_ppo).of_ppo()
+    assert actual.keys() == expected.keys()
+    for name, numbers in expected.items():
+        np.testing.assert_allclose(actual[name], numbers, rtol=1e-6, atol=1e-6, err_msg=name)
+
+
+@given(n_rows=st.integers(1, 20), batch_size=st.integers(1, 22), seed=st.integers(0, 100))
+def test_imitation_and_agreement(n_rows: int, batch_size: int, seed: int) -> None:
+    outputs, rows, minibatches, ratios = make_epoch(n_rows, batch_size, seed)
+    distance = np.abs(outputs.mean.numpy() - rows.teacher_actions.numpy())
+    # Within a tenth of half the width of the space, which is 1 and 2.5
+    of_row = {
+        "train/imitation_loss": (distance**2).mean(axis=1),
+        "train/agreement": (distance <= np.array([0.1, 0.25])).mean(axis=1),
+    }
+    statistics = EpochStatistics(outputs, ratios.log(), rows, minibatches, settings())
+    actual = statistics.of_imitation(MSE(), BOX)
+    labelled = by_minibatch(minibatches, rows.label_weights.numpy() > 0.0)
+    assert statistics.has_labels().tolist() == [bool(part.any()) for part in labelled]
+    for name, row in of_row.items():
+        parts = zip(by_minibatch(minibatches, row), labelled, strict=True)
+        means = [part[chosen].mean() if chosen.any() else 0.0 for part, chosen in parts]
+        np.testing.assert_allclose(actual[name], means, rtol=1e-9, atol=1e-9, err_msg=name)
+    assert statistics.of_imitation(MSE(), None).keys() == {"train/imitation_loss"}
+
+
+def test_loss_on_distributions_sees_the_log_std_of_each_minibatch() -> None:
+    outputs, rows, minibatches, ratios = make_epoch(7, 4)
+    mean, std = outputs.mean.numpy(), np.exp(np.repeat(outputs.log_std.numpy(), minibatches.sizes, axis=0))
+    assert rows.teacher_std is not None
+    teacher_mean, teacher_std = rows.teacher_actions.numpy(), rows.teacher_std.numpy()
+    kl = np.log(std / teacher_std) + (teacher_std**2 + (teacher_mean - mean) ** 2) / (2.0 * std**2) - 0.5
+    # PPD's factor, max(ratio, 1 - clip_range)
+    of_row = kl.sum(axis=1) * np.maximum(ratios.numpy(), 0.8)
+    labelled = rows.label_weights.numpy() > 0.0
+    expected = [of_row[:4][labelled[:4]].mean(), of_row[4:][labelled[4:]].mean()]
+    actual = EpochStatistics(outputs, ratios.log(), rows, minibatches, settings()).of_imitation(KL(), None)
+    assert actual["train/imitation_loss"].tolist() == pytest.approx(expected, rel=1e-9)
