@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 
 import maniskill2_demo as demo
 
-from sb3_rpd.common.schedules import SuccessGate
+from sb3_rpd.common.gates import SuccessGate
 
 COEF = demo.IMITATION["imitation_coef"]
 

@@ -3,7 +3,7 @@
 import torch as th
 from stable_baselines3.common.distributions import DiagGaussianDistribution, StateDependentNoiseDistribution
 
-from sb3_rpd.common.losses import TeacherLabels
+from sb3_rpd.common.labels import TeacherLabels
 
 
 def tensor(values):

@@ -9,7 +9,7 @@ from stable_baselines3.common.distributions import Distribution
 
 from sb3_rpd.common.cached_tensors import constant
 from sb3_rpd.common.distributions import is_squashed
-from sb3_rpd.common.losses import TeacherLabels, labelled_mean
+from sb3_rpd.common.labels import TeacherLabels, labelled_mean
 
 
 @th.no_grad()

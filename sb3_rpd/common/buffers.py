@@ -11,7 +11,7 @@ from gymnasium import spaces
 from stable_baselines3.common.buffers import DictRolloutBuffer, RolloutBuffer
 from stable_baselines3.common.type_aliases import DictRolloutBufferSamples, RolloutBufferSamples, TensorDict
 
-from sb3_rpd.common.losses import TeacherLabels
+from sb3_rpd.common.labels import TeacherLabels
 from sb3_rpd.common.teacher_outputs import CheckedOutput
 
 

@@ -25,30 +25,13 @@ from sb3_rpd.common.distributions import (
     log_prob_by_dimension,
     logits_by_dimension,
 )
+from sb3_rpd.common.labels import TeacherLabels, labelled_mean
 
 #: A discrete teacher's probability counts as no less than this in a logarithm: it may rule actions out.
 MIN_TEACHER_PROBABILITY = 1e-8
 
 #: The groups of the usual end-effector action (x, y, z, roll, pitch, yaw, gripper): the gripper is in none of them.
 END_EFFECTOR_GROUPS: Mapping[str, Sequence[int]] = {"translation": (0, 1, 2), "rotation": (3, 4, 5)}
-
-
-@dataclass(frozen=True)
-class TeacherLabels:
-    """
-    What the teacher said about a minibatch. Rows without a label are zero-filled, never NaN.
-
-    :param actions: The teacher's actions, of shape (batch, action_dim), in the units of the student's distribution:
-        the environment's, or [-1, 1] for a policy with ``squash_output``. Discrete actions come as floats.
-    :param labelled: Which rows the teacher labelled, booleans of shape (batch,).
-    :param std: Standard deviation of a Gaussian teacher, of shape (batch, action_dim), 1 in unlabelled rows.
-    :param logits: Logits of a discrete teacher, of shape (batch, k), as in ``TeacherOutput``.
-    """
-
-    actions: th.Tensor
-    labelled: th.Tensor
-    std: th.Tensor | None = None
-    logits: th.Tensor | None = None
 
 
 class ImitationLoss(ABC):
@@ -375,16 +358,6 @@ def make_imitation_loss(loss: str | ImitationLoss, action_space: spaces.Space[An
         loss = _LOSSES[name]()
     loss.check(action_space, squash_output)
     return loss
-
-
-def labelled_mean(values: th.Tensor, labelled: th.Tensor) -> th.Tensor:
-    """
-    :param values: Shape (batch,).
-    :param labelled: Which rows have a label, booleans of shape (batch,).
-    :return: The mean over these rows; zero when there are none.
-    """
-    # Dividing by the count stays on the device; indexing by a mask would wait for it to tell the size
-    return th.where(labelled, values, 0.0).sum() / labelled.sum().clamp(min=1)
 
 
 def _sum_by_group(terms: th.Tensor, groups: th.Tensor) -> th.Tensor:

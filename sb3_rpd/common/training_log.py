@@ -6,7 +6,7 @@ import numpy as np
 import torch as th
 
 
-class TrainingStatistics:
+class TrainingLog:
     """Scalars by name, one for each minibatch, kept in tensors of shape (minibatches,) until their mean is asked for."""
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ from sb3_rpd.fast_path.networks import Outputs
 from sb3_rpd.fast_path.rows import Rows
 
 
-class EpochStatistics:
+class EpochLog:
     """
     Statistics by their names in the log, each of shape (minibatches,).
 

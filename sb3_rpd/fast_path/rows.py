@@ -7,7 +7,7 @@ import numpy as np
 import torch as th
 
 from sb3_rpd.common.buffers import TeacherLabelsMixin
-from sb3_rpd.common.losses import TeacherLabels
+from sb3_rpd.common.labels import TeacherLabels
 from sb3_rpd.fast_path.minibatches import Minibatches
 
 

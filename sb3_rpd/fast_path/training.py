@@ -13,8 +13,8 @@ from stable_baselines3.common.type_aliases import TensorDict
 from sb3_rpd.common.buffers import TeacherLabelsMixin
 from sb3_rpd.common.losses import ImitationLoss
 from sb3_rpd.common.ppo_loss import PPOLossSettings
-from sb3_rpd.common.training_log import TrainingStatistics
-from sb3_rpd.fast_path.epoch_log import EpochStatistics
+from sb3_rpd.common.training_log import TrainingLog
+from sb3_rpd.fast_path.epoch_log import EpochLog
 from sb3_rpd.fast_path.gradients import imitation_gradient, ppo_gradient
 from sb3_rpd.fast_path.minibatches import Minibatches
 from sb3_rpd.fast_path.networks import AutogradNetworks, GaussianNetworks, Outputs, PerceptronNetworks, refuse_nan
@@ -88,7 +88,7 @@ class FastTraining:
         self._optimizer_exit.__exit__(error_type, error, traceback)
 
     @th.no_grad()
-    def train_epoch(self, epoch: int, statistics: TrainingStatistics) -> float | None:
+    def train_epoch(self, epoch: int, statistics: TrainingLog) -> float | None:
         """
         :param epoch: Its number.
         :param statistics: What the log is to say is added to it.
@@ -118,7 +118,7 @@ class FastTraining:
         return approx_kl
 
     def _add_statistics(
-        self, epoch: int, trained: list[tuple[Outputs, th.Tensor]], rows: Rows, statistics: TrainingStatistics
+        self, epoch: int, trained: list[tuple[Outputs, th.Tensor]], rows: Rows, statistics: TrainingLog
     ) -> None:
         minibatches = self._minibatches.first(len(trained))
         rows = rows.first(minibatches.n_rows)
@@ -126,7 +126,7 @@ class FastTraining:
         means, log_stds, values = zip(*all_outputs, strict=True)
         outputs = Outputs(th.cat(means), th.stack(log_stds), th.cat(values))
         refuse_nan(outputs.mean)
-        of_epoch = EpochStatistics(outputs, th.cat(log_ratios), rows, minibatches, self._settings)
+        of_epoch = EpochLog(outputs, th.cat(log_ratios), rows, minibatches, self._settings)
         by_name = of_epoch.of_ppo()
         loss = by_name.pop("train/loss")
         if self._imitation_loss is not None:

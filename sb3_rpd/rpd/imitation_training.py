@@ -15,10 +15,11 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_rpd.common.agreement import agreement
 from sb3_rpd.common.buffers import TeacherRolloutBufferSamples
-from sb3_rpd.common.losses import ImitationLoss, TeacherLabels
+from sb3_rpd.common.labels import TeacherLabels
+from sb3_rpd.common.losses import ImitationLoss
 from sb3_rpd.common.mixed_precision import features_in_bf16, has_features_to_compute
 from sb3_rpd.common.ppo_loss import PolicyEvaluation, PPOLoss, PPOLossSettings, ppo_loss
-from sb3_rpd.common.training_log import TrainingStatistics
+from sb3_rpd.common.training_log import TrainingLog
 from sb3_rpd.fast_path.acting import fast_acting
 from sb3_rpd.fast_path.applicability import why_not_covered
 from sb3_rpd.fast_path.training import FastTraining
@@ -71,7 +72,7 @@ class ImitationTraining(LabelledRollouts):
         self._update_learning_rate(self.policy.optimizer)
         settings = self._ppo_loss_settings()
         imitation_loss = self._build_imitation_loss() if self._imitates() else None
-        statistics = TrainingStatistics()
+        statistics = TrainingLog()
         with features_in_bf16(self.policy) if self.bf16 else nullcontext():
             if self._takes_fast_path(imitation_loss):
                 with self._fast_training(settings, imitation_loss) as fast_training:
@@ -87,9 +88,7 @@ class ImitationTraining(LabelledRollouts):
                 return f"{type(self).__name__} has its own {name}()"
         return why_not_covered(self.policy, self.rollout_buffer, self._build_imitation_loss())
 
-    def _train_epochs(
-        self, train_epoch: Callable[[int, TrainingStatistics], float | None], statistics: TrainingStatistics
-    ) -> None:
+    def _train_epochs(self, train_epoch: Callable[[int, TrainingLog], float | None], statistics: TrainingLog) -> None:
         for epoch in range(self.n_epochs):
             statistics.restart("train/approx_kl")
             excess_kl = train_epoch(epoch, statistics)
@@ -138,7 +137,7 @@ class ImitationTraining(LabelledRollouts):
         settings: PPOLossSettings,
         imitation_loss: ImitationLoss | None,
         epoch: int,
-        statistics: TrainingStatistics,
+        statistics: TrainingLog,
     ) -> float | None:
         """:return: The approximate KL divergence that ended the training early, None if none did."""
         for samples in self.rollout_buffer.get(self.batch_size):
@@ -174,7 +173,7 @@ class ImitationTraining(LabelledRollouts):
 
     def _add_imitation_statistics(
         self,
-        statistics: TrainingStatistics,
+        statistics: TrainingLog,
         epoch: int,
         evaluation: PolicyEvaluation,
         labels: TeacherLabels,
@@ -187,7 +186,7 @@ class ImitationTraining(LabelledRollouts):
                 statistics.add("train/agreement", agreement(evaluation.distribution, labels, self.action_space))
 
     @staticmethod
-    def _add_ppo_statistics(statistics: TrainingStatistics, losses: PPOLoss, loss: th.Tensor) -> None:
+    def _add_ppo_statistics(statistics: TrainingLog, losses: PPOLoss, loss: th.Tensor) -> None:
         statistics.add("train/entropy_loss", losses.entropy)
         statistics.add("train/policy_gradient_loss", losses.policy)
         statistics.add("train/value_loss", losses.value)
@@ -196,7 +195,7 @@ class ImitationTraining(LabelledRollouts):
         statistics.restart("train/loss")
         statistics.add("train/loss", loss)
 
-    def _record_training(self, settings: PPOLossSettings, statistics: TrainingStatistics) -> None:
+    def _record_training(self, settings: PPOLossSettings, statistics: TrainingLog) -> None:
         for name, mean in statistics.means().items():
             self.logger.record(name, mean)
         variance = explained_variance(self.rollout_buffer.values.flatten(), self.rollout_buffer.returns.flatten())

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch as th
 
-from sb3_rpd.common.training_log import TrainingStatistics
+from sb3_rpd.common.training_log import TrainingLog
 
 
 def test_means_by_name_in_float64() -> None:
-    statistics = TrainingStatistics()
+    statistics = TrainingLog()
     values = [16777216.0, 1.0, 1.0]
     for value in values:
         statistics.add("loss", th.tensor(value))
@@ -18,7 +18,7 @@ def test_means_by_name_in_float64() -> None:
 
 
 def test_restart_forgets_one_name() -> None:
-    statistics = TrainingStatistics()
+    statistics = TrainingLog()
     for name in ("kl", "loss"):
         statistics.add(name, 1.0)
     statistics.restart("kl")
@@ -28,7 +28,7 @@ def test_restart_forgets_one_name() -> None:
 
 
 def test_no_graph_is_held() -> None:
-    statistics = TrainingStatistics()
+    statistics = TrainingLog()
     parameter = th.ones((), requires_grad=True)
     statistics.add("loss", 2.0 * parameter)
     assert not statistics._scalars["loss"][0].requires_grad
@@ -36,4 +36,4 @@ def test_no_graph_is_held() -> None:
 
 
 def test_nothing_was_added() -> None:
-    assert TrainingStatistics().means() == {}
+    assert TrainingLog().means() == {}

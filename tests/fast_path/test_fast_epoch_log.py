@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from toy_minibatches import RATIOS, make_outputs, make_rows, settings
 
 from sb3_rpd.common.losses import KL, MSE
-from sb3_rpd.fast_path.epoch_log import EpochStatistics
+from sb3_rpd.fast_path.epoch_log import EpochLog
 from sb3_rpd.fast_path.minibatches import Minibatches
 from sb3_rpd.fast_path.networks import Outputs
 from sb3_rpd.fast_path.rows import Rows
@@ -67,7 +67,7 @@ def test_ppos_statistics(n_rows: int, batch_size: int, clip_range_vf: float | No
     expected["train/loss"] = [part.mean() for part in by_minibatch(minibatches, total)]
 
     of_ppo = settings(clip_range_vf=clip_range_vf, ent_coef=0.03, vf_coef=0.7)
-    actual = EpochStatistics(outputs, ratios.log(), rows, minibatches, of_ppo).of_ppo()
+    actual = EpochLog(outputs, ratios.log(), rows, minibatches, of_ppo).of_ppo()
     assert actual.keys() == expected.keys()
     for name, numbers in expected.items():
         np.testing.assert_allclose(actual[name], numbers, rtol=1e-6, atol=1e-6, err_msg=name)
@@ -82,7 +82,7 @@ def test_imitation_and_agreement(n_rows: int, batch_size: int, seed: int) -> Non
         "train/imitation_loss": (distance**2).mean(axis=1),
         "train/agreement": (distance <= np.array([0.1, 0.25])).mean(axis=1),
     }
-    statistics = EpochStatistics(outputs, ratios.log(), rows, minibatches, settings())
+    statistics = EpochLog(outputs, ratios.log(), rows, minibatches, settings())
     actual = statistics.of_imitation(MSE(), BOX)
     labelled = by_minibatch(minibatches, rows.label_weights.numpy() > 0.0)
     assert statistics.has_labels().tolist() == [bool(part.any()) for part in labelled]
@@ -103,5 +103,5 @@ def test_loss_on_distributions_sees_the_log_std_of_each_minibatch() -> None:
     of_row = kl.sum(axis=1) * np.maximum(ratios.numpy(), 0.8)
     labelled = rows.label_weights.numpy() > 0.0
     expected = [of_row[:4][labelled[:4]].mean(), of_row[4:][labelled[4:]].mean()]
-    actual = EpochStatistics(outputs, ratios.log(), rows, minibatches, settings()).of_imitation(KL(), None)
+    actual = EpochLog(outputs, ratios.log(), rows, minibatches, settings()).of_imitation(KL(), None)
     assert actual["train/imitation_loss"].tolist() == pytest.approx(expected, rel=1e-9)

@@ -16,7 +16,8 @@ from toy_envs import ACTION_SPACES, NamingTeacher, SpacesEnv, naming_env, script
 
 from sb3_rpd import RPD, TeacherActionWrapper
 from sb3_rpd.common import labeling
-from sb3_rpd.common.schedules import CosineCoef, SuccessGate
+from sb3_rpd.common.gates import SuccessGate
+from sb3_rpd.common.schedules import CosineCoef
 
 pytestmark = pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")
 BOX = ACTION_SPACES["box"]

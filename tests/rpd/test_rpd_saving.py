@@ -19,8 +19,10 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from toy_envs import ACTION_SPACES, DICT_SPACE, IMAGE_SPACE, NamingTeacher, SpacesEnv, naming_env, scripted_teacher
 
 from sb3_rpd import RPD
-from sb3_rpd.common.losses import MSE, ImitationLoss, TeacherLabels
-from sb3_rpd.common.schedules import CoefSchedule, CosineCoef, RewardTrendGate, TrainingProgress
+from sb3_rpd.common.gates import RewardTrendGate
+from sb3_rpd.common.labels import TeacherLabels
+from sb3_rpd.common.losses import MSE, ImitationLoss
+from sb3_rpd.common.schedules import CoefSchedule, CosineCoef, TrainingProgress
 
 BOX = ACTION_SPACES["box"]
 N_STEPS = 6
