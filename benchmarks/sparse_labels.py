@@ -1,5 +1,5 @@
 """
-What fewer questions to the teacher cost: RPD on the demo's task, with all states labelled and with few of them.
+What fewer questions to the teacher cost: RPD on the demo's task, with all states labeled and with few of them.
 
 Task, teacher, settings, environment steps and held-out episodes are those of examples/maniskill2_demo.py. Each run's result is
 appended to a file as soon as it is there; started again, the benchmark goes on with the runs that the file does not have.

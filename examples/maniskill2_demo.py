@@ -234,7 +234,7 @@ def main() -> None:
     print(f"TensorBoard:      tensorboard --logdir {options.output}")
     print("The student, in plain Stable-Baselines3:")
     print(f'    model = stable_baselines3.PPO.load("{options.output}/rpd/student.zip")')
-    print(f"    (its observations are normalised by {options.output}/rpd/vecnormalize.pkl: VecNormalize.load)")
+    print(f"    (its observations are normalized by {options.output}/rpd/vecnormalize.pkl: VecNormalize.load)")
 
 
 if __name__ == "__main__":

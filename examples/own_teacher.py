@@ -62,10 +62,10 @@ def main() -> None:
     student = RPD("MlpPolicy", env, n_steps=256, batch_size=128, seed=0, device="cpu", teacher=teacher, imitation_loss="kl")
     student.learn(args.timesteps)
     teacher.close()
-    labelled = np.isfinite(student.rollout_buffer.teacher_actions).mean()
+    labeled = np.isfinite(student.rollout_buffer.teacher_actions).mean()
 
     mean, std = evaluate_policy(student, make_vec_env("MountainCarContinuous-v0", n_envs=8, seed=1000), n_eval_episodes=40)
-    print(f"{labelled:.0%} of the last rollout's states have a label")
+    print(f"{labeled:.0%} of the last rollout's states have a label")
     print(f"student: mean return {mean:.1f}, standard deviation {std:.1f} over 40 episodes (above 90: solved)")
 
 

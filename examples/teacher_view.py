@@ -1,7 +1,7 @@
 """
 A teacher that sees what its student does not: CartPole with the velocities hidden from the student.
 
-The student gets two numbers of the four, stacked over four steps and normalised; the teacher reads the whole state,
+The student gets two numbers of the four, stacked over four steps and normalized; the teacher reads the whole state,
 below all of that. The coefficient of the imitation loss is a schedule of our own.
 
     python examples/teacher_view.py [--timesteps 20000]

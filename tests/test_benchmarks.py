@@ -1,4 +1,4 @@
-"""The benchmarks of labelling and training run, each as a program of its own, and their records have all rows."""
+"""The benchmarks of labeling and training run, each as a program of its own, and their records have all rows."""
 
 import json
 import subprocess

@@ -54,8 +54,8 @@ def test_own_teacher(tmp_path: Path) -> None:
 
     assert "ProcessTeacher(__main__:Swing) is ready" in printed
     # where the car stands still, which it seldom does, there is no label
-    (labelled,) = re.findall(r"^(\d+)% of the last rollout's states have a label$", printed, flags=re.MULTILINE)
-    assert 80 < int(labelled) < 100
+    (labeled,) = re.findall(r"^(\d+)% of the last rollout's states have a label$", printed, flags=re.MULTILINE)
+    assert 80 < int(labeled) < 100
     # Measured with three seeds: 91 to 98; the teacher alone 89, PPO 0 after four times the steps
     (mean_return,) = re.findall(r"^student: mean return (-?[\d.]+)", printed, flags=re.MULTILINE)
     assert float(mean_return) > 50

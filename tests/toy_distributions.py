@@ -10,10 +10,10 @@ def tensor(values):
     return th.tensor(values, dtype=th.float64)
 
 
-def labels_of(actions, labelled=None, **distribution):
+def labels_of(actions, labeled=None, **distribution):
     actions = tensor(actions)
-    labelled = [True] * len(actions) if labelled is None else labelled
-    return TeacherLabels(actions, th.tensor(labelled), **{name: tensor(values) for name, values in distribution.items()})
+    labeled = [True] * len(actions) if labeled is None else labeled
+    return TeacherLabels(actions, th.tensor(labeled), **{name: tensor(values) for name, values in distribution.items()})
 
 
 def gaussian(mean, std=1.0):

@@ -14,7 +14,7 @@ from sb3_rpd.fast_path.rows import Rows
 #: Far outside the default clip range, just inside, just outside, and in the middle.
 RATIOS = (0.3, 0.79, 0.81, 1.0, 1.19, 1.21, 3.0)
 #: What teachers say of one row after the other.
-LABELLED = (True, False, True, True, False)
+LABELED = (True, False, True, True, False)
 
 
 def settings(**kwargs: Any) -> PPOLossSettings:
@@ -39,7 +39,7 @@ def make_rows(outputs: Outputs, generator: th.Generator, ratios: tuple[float, ..
     actions = outputs.mean + noise(n_rows, action_dim) * outputs.log_std.exp()
     log_prob = gaussian(outputs.mean, outputs.log_std.exp()).log_prob(actions)
     ratio = th.tensor([ratios[row % len(ratios)] for row in range(n_rows)], dtype=th.float64)
-    labelled = th.tensor([LABELLED[row % len(LABELLED)] for row in range(n_rows)], dtype=th.float64)
+    labeled = th.tensor([LABELED[row % len(LABELED)] for row in range(n_rows)], dtype=th.float64)
     advantages = noise(n_rows)
     advantages[3::4] = 0.0
     return Rows(
@@ -48,9 +48,9 @@ def make_rows(outputs: Outputs, generator: th.Generator, ratios: tuple[float, ..
         old_values=outputs.values + 0.3 * noise(n_rows),
         advantages=advantages,
         returns=noise(n_rows),
-        teacher_actions=noise(n_rows, action_dim) * labelled.unsqueeze(1),
-        label_weights=labelled / labelled.sum().clamp(min=1.0),
-        teacher_std=th.where(labelled.unsqueeze(1) > 0.0, 0.2 + noise(n_rows, action_dim).abs(), 1.0),
+        teacher_actions=noise(n_rows, action_dim) * labeled.unsqueeze(1),
+        label_weights=labeled / labeled.sum().clamp(min=1.0),
+        teacher_std=th.where(labeled.unsqueeze(1) > 0.0, 0.2 + noise(n_rows, action_dim).abs(), 1.0),
     )
 
 

@@ -9,7 +9,7 @@ from stable_baselines3.common.distributions import Distribution
 
 from sb3_rpd.common.cached_tensors import constant
 from sb3_rpd.common.distributions import is_squashed
-from sb3_rpd.common.labels import TeacherLabels, labelled_mean
+from sb3_rpd.common.labels import TeacherLabels, labeled_mean
 
 
 @th.no_grad()
@@ -20,9 +20,9 @@ def agreement(distribution: Distribution, labels: TeacherLabels, action_space: s
     :param distribution: The student's distribution.
     :param labels: The teacher's labels of the same rows.
     :param action_space: The action space of one environment.
-    :return: A scalar in [0, 1], without gradient; 0 when nothing is labelled, which an average should leave out.
+    :return: A scalar in [0, 1], without gradient; 0 when nothing is labeled, which an average should leave out.
     """
-    return labelled_mean(agreement_by_row(distribution, labels, action_space), labels.labelled)
+    return labeled_mean(agreement_by_row(distribution, labels, action_space), labels.labeled)
 
 
 def agreement_by_row(distribution: Distribution, labels: TeacherLabels, action_space: spaces.Space[Any]) -> th.Tensor:

@@ -87,7 +87,7 @@ class TeacherLabelsMixin(RolloutBuffer):
         self._map_observations(self.swap_and_flatten)
         self.generator_ready = True
 
-    def labelled_fraction(self) -> float:
+    def labeled_fraction(self) -> float:
         """:return: The share of the rollout's entries that have a label."""
         return float(np.mean(~np.isnan(self._flat_actions).any(axis=1)))
 
@@ -101,15 +101,15 @@ class TeacherLabelsMixin(RolloutBuffer):
         :return: Their labels, on the device.
         """
         actions = self._flat_actions[entries]
-        labelled = ~np.isnan(actions).any(axis=1)
-        actions[~labelled] = 0.0
+        labeled = ~np.isnan(actions).any(axis=1)
+        actions[~labeled] = 0.0
         distribution = None
         if self._flat_distributions is not None:
             distribution = self.to_torch(self._flat_distributions[entries])
         is_box = isinstance(self.action_space, spaces.Box)
         return TeacherLabels(
             actions=self.to_torch(actions),
-            labelled=self.to_torch(labelled),
+            labeled=self.to_torch(labeled),
             std=distribution if is_box else None,
             logits=None if is_box else distribution,
         )

@@ -5,13 +5,13 @@ from typing import Any
 from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_rpd.common.label_choice import LabelChoice
-from sb3_rpd.common.labeling import RolloutLabelling
+from sb3_rpd.common.labeling import RolloutLabeling
 from sb3_rpd.common.teacher_inputs import TeacherInputTracker, teacher_inputs_after_step
 
 
-class LabellingCallback(BaseCallback):
+class LabelingCallback(BaseCallback):
     """
-    Runs the caller's callback and, where that lets the rollout go on, submits the step's entries for labelling.
+    Runs the caller's callback and, where that lets the rollout go on, submits the step's entries for labeling.
 
     SB3 calls it after ``env.step()`` and before ``rollout_buffer.add()``: the buffer's position is that of the entry, the
     model's last observation is the one to label, and ``new_obs`` is the one to label next. Where the caller's callback
@@ -19,7 +19,7 @@ class LabellingCallback(BaseCallback):
 
     :param callback: The caller's callback.
     :param model_inputs: What the teacher may see of the model's last observation.
-    :param labelling: Takes the entries; None when the rollout is not to be labelled.
+    :param labeling: Takes the entries; None when the rollout is not to be labeled.
     :param choice: Which entries to submit.
     """
 
@@ -27,13 +27,13 @@ class LabellingCallback(BaseCallback):
         self,
         callback: BaseCallback,
         model_inputs: TeacherInputTracker,
-        labelling: RolloutLabelling | None,
+        labeling: RolloutLabeling | None,
         choice: LabelChoice,
     ) -> None:
         super().__init__()
         self._callback = callback
         self._model_inputs = model_inputs
-        self._labelling = labelling
+        self._labeling = labeling
         self._choice = choice
 
     def on_rollout_start(self) -> None:
@@ -48,13 +48,13 @@ class LabellingCallback(BaseCallback):
             return False
         locals_ = self._callback.locals
         step, env, new_obs = locals_["rollout_buffer"].pos, locals_["env"], locals_["new_obs"]
-        if self._labelling is not None:
+        if self._labeling is not None:
             # Counted over all rollouts: one may be shorter than the k of every k-th step
             steps_before = locals_["self"].num_timesteps // env.num_envs - 1
             chosen = self._choice(steps_before, env.num_envs)
             inputs = self._model_inputs.inputs_for(locals_["self"]._last_obs)
             if inputs is not None:
-                self._labelling.submit(step, inputs, chosen)
+                self._labeling.submit(step, inputs, chosen)
         inputs_after = teacher_inputs_after_step(env, new_obs, locals_["dones"], locals_["infos"])
         self._model_inputs.keep(new_obs, inputs_after)
         return True
@@ -63,4 +63,4 @@ class LabellingCallback(BaseCallback):
         self._callback.on_rollout_end()
 
     def _on_step(self) -> bool:
-        raise NotImplementedError("LabellingCallback runs inside RPD.collect_rollouts, which calls on_step() only.")
+        raise NotImplementedError("LabelingCallback runs inside RPD.collect_rollouts, which calls on_step() only.")

@@ -25,7 +25,7 @@ QUICK_BATCH_SECONDS = 2e-3
 
 class LabelStatistics(NamedTuple):
     """
-    What labelling some entries took.
+    What labeling some entries took.
 
     :param asked: Entries for which the teacher, or a controller in the environment, was to give a label.
     :param missing: Those of them that have none, because the answer failed or was not usable.
@@ -201,12 +201,12 @@ class Labeler:
         )
 
 
-class RolloutLabelling:
+class RolloutLabeling:
     """
     Labels one rollout; a context manager, which on leaving drops what has not been asked by then.
 
     Entries are gathered in the order in which they come into batches of exactly ``batch_size``, the last one of the
-    rollout excepted. So the batches do not depend on timing: asynchronous and synchronous labelling ask the same
+    rollout excepted. So the batches do not depend on timing: asynchronous and synchronous labeling ask the same
     questions in the same order and give the same labels to the last bit. What the teacher needs (frames) is held until
     its batch is answered and no longer.
 
@@ -232,7 +232,7 @@ class RolloutLabelling:
         self._answers: deque[Future[LabelStatistics]] = deque()
         self._statistics = LabelStatistics()
 
-    def __enter__(self) -> "RolloutLabelling":
+    def __enter__(self) -> "RolloutLabeling":
         return self
 
     def __exit__(
@@ -249,7 +249,7 @@ class RolloutLabelling:
 
         :param step: Their position in the rollout.
         :param infos: What the teacher may see, one for each environment.
-        :param chosen: Shape (n_envs,), bool: which environments' entries are to be labelled.
+        :param chosen: Shape (n_envs,), bool: which environments' entries are to be labeled.
         :raises TeacherError: if the first query failed, as soon as that is known.
         """
         envs = np.flatnonzero(chosen).tolist()
@@ -269,7 +269,7 @@ class RolloutLabelling:
         """
         Ask about what is left and wait for all answers.
 
-        :return: What labelling the whole rollout took.
+        :return: What labeling the whole rollout took.
         :raises TeacherError: if the first query failed.
         """
         if self._gathered.infos:

@@ -25,7 +25,7 @@ from sb3_rpd.common.distributions import (
     log_prob_by_dimension,
     logits_by_dimension,
 )
-from sb3_rpd.common.labels import TeacherLabels, labelled_mean
+from sb3_rpd.common.labels import TeacherLabels, labeled_mean
 
 #: A discrete teacher's probability counts as no less than this in a logarithm: it may rule actions out.
 MIN_TEACHER_PROBABILITY = 1e-8
@@ -57,7 +57,7 @@ class ImitationLoss(ABC):
     @abstractmethod
     def per_sample(self, distribution: Distribution, labels: TeacherLabels, ratio: th.Tensor, clip_range: float) -> th.Tensor:
         """
-        The loss of each row, labelled or not.
+        The loss of each row, labeled or not.
 
         :param distribution: The student's distribution, as ``policy.evaluate_actions`` has just left it.
         :param labels: The teacher's labels of the same rows.
@@ -68,7 +68,7 @@ class ImitationLoss(ABC):
 
     def __call__(self, distribution: Distribution, labels: TeacherLabels, ratio: th.Tensor, clip_range: float) -> th.Tensor:
         """
-        The mean of ``per_sample`` over the labelled rows; zero, with zero gradient, when there are none.
+        The mean of ``per_sample`` over the labeled rows; zero, with zero gradient, when there are none.
 
         :param distribution: See ``per_sample``.
         :param labels: See ``per_sample``.
@@ -76,7 +76,7 @@ class ImitationLoss(ABC):
         :param clip_range: See ``per_sample``.
         :return: A scalar.
         """
-        return labelled_mean(self.per_sample(distribution, labels, ratio, clip_range), labels.labelled)
+        return labeled_mean(self.per_sample(distribution, labels, ratio, clip_range), labels.labeled)
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ class Huber(RegressionLoss):
 @dataclass(frozen=True)
 class NLL(WeightedLoss):
     """
-    The negative log-likelihood of the teacher's action, summed over dimensions: behavioural cloning, the "bc" of RPD
+    The negative log-likelihood of the teacher's action, summed over dimensions: behavioral cloning, the "bc" of RPD
     (arXiv 2503.05833). It trains the student's standard deviation too.
 
     With ``squash_output`` a label of exactly 1 or -1 counts as the float next to it, as in SB3: finite, but so far out in
@@ -227,8 +227,8 @@ class KL(WeightedLoss):
             divergences = self._between_logits(distribution, labels)
         else:
             divergences = self._between_gaussians(distribution, labels)
-        # The ratio of an unlabelled row may be infinite, and zero times infinity is a NaN in the backward pass
-        factor = th.where(labels.labelled, ratio, 1.0).clamp(min=1.0 - clip_range)
+        # The ratio of an unlabeled row may be infinite, and zero times infinity is a NaN in the backward pass
+        factor = th.where(labels.labeled, ratio, 1.0).clamp(min=1.0 - clip_range)
         return self.weigh(divergences).sum(dim=1) * factor
 
     def _between_gaussians(self, distribution: Distribution, labels: TeacherLabels) -> th.Tensor:

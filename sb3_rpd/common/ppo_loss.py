@@ -28,7 +28,7 @@ class PPOLossSettings:
     :param clip_range_vf: Clipping of the value function, None for none.
     :param ent_coef: Weight of the entropy.
     :param vf_coef: Weight of the value loss.
-    :param normalize_advantage: Whether advantages are normalised within the minibatch.
+    :param normalize_advantage: Whether advantages are normalized within the minibatch.
     """
 
     clip_range: float

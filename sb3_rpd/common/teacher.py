@@ -20,7 +20,7 @@ class TeacherOutput:
         gives a distribution this is its mode. A row of NaN (floats, in discrete spaces too) means "no
         answer for this one".
     :param std: For a Box: standard deviation of a diagonal Gaussian around ``actions``, same shape and units.
-    :param logits: For discrete spaces: unnormalised log-probabilities of shape (n, k); k is ``n`` for
+    :param logits: For discrete spaces: unnormalized log-probabilities of shape (n, k); k is ``n`` for
         Discrete, ``sum(nvec)`` for MultiDiscrete, the number of bits (log-odds of a one) for MultiBinary.
     """
 
@@ -55,7 +55,7 @@ class Teacher(ABC):
         Say what to do in each of n situations.
 
         :param observations: What the environment's ``TeacherActionWrapper`` offers: a dict of arrays, each of
-            shape (n, ...), by name. Without that wrapper: the student's own observation, un-normalised and with
+            shape (n, ...), by name. Without that wrapper: the student's own observation, un-normalized and with
             images channels last, as an array of shape (n, \\*observation_space.shape) or a dict of such arrays.
         :param instructions: One instruction for each observation, or None where the environment gives none.
         :return: Actions of shape (n, \\*action_space.shape) in the environment's units, or a ``TeacherOutput``.

@@ -1,4 +1,4 @@
-"""What the teacher gets to see of each environment's present state, collected from a vectorised environment."""
+"""What the teacher gets to see of each environment's present state, collected from a vectorized environment."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -107,7 +107,7 @@ class TeacherInputTracker:
 
 def raw_student_observation(env: VecEnv, observations: VecEnvObs) -> RawObservation:
     """
-    The student's observation as a teacher would expect it: un-normalised, images channels last.
+    The student's observation as a teacher would expect it: un-normalized, images channels last.
 
     :param env: The training environment with all its wrappers.
     :param observations: What its last ``reset`` or ``step`` returned.

@@ -8,7 +8,7 @@ import numpy as np
 
 from sb3_rpd.common.type_aliases import TeacherInfo
 
-#: The key of ``info`` under which the wrapper's ``TeacherInfo`` travels through any vectorised environment.
+#: The key of ``info`` under which the wrapper's ``TeacherInfo`` travels through any vectorized environment.
 TEACHER_INFO_KEY = "teacher"
 
 #: Reads one array (a raw frame, a joint state) off the wrapped environment after each reset and step.

@@ -51,14 +51,14 @@ def evaluate_teacher(
     Let a teacher act alone and count its successes.
 
     The teacher sees what it would see in training: what the environment's ``TeacherActionWrapper`` offers, or without
-    that wrapper the environment's observation. Of a vectorised environment only the innermost part is used, so that
+    that wrapper the environment's observation. Of a vectorized environment only the innermost part is used, so that
     wrappers made for a student (``VecNormalize``, ``VecFrameStack``, ...) take no part and are not changed; they
     have to be reset before a student uses them again.
 
     :param teacher: The teacher, or anything that ``make_teacher`` accepts. Its ``setup`` is called.
     :param env: One environment or several. It is not closed.
     :param n_episodes: How many episodes, shared evenly among the environments: counting those that end first
-        would favour short ones.
+        would favor short ones.
     :param seed: Seed of the first reset, after which the environments draw on their own generators: the same seed gives the
         same episodes. None leaves the environments' generators as they are.
     :return: The figures.

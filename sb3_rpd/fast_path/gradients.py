@@ -45,7 +45,7 @@ def log_ratio(mean: th.Tensor, log_std: th.Tensor, rows: Rows) -> LogRatio:
 
 def ppo_gradient(outputs: Outputs, rows: Rows, settings: PPOLossSettings) -> tuple[Outputs, th.Tensor]:
     """
-    The gradient of ``sb3_rpd.common.ppo_loss.ppo_loss``, whose advantages are normalised already.
+    The gradient of ``sb3_rpd.common.ppo_loss.ppo_loss``, whose advantages are normalized already.
 
     :param outputs: The policy's outputs.
     :param rows: The same rows of the rollout.

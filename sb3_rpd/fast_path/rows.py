@@ -22,7 +22,7 @@ class Rows(NamedTuple):
     :param returns: Shape (rows,).
     :param teacher_actions: The teacher's labels, zero where there is none, shape (rows, action_dim).
     :param label_weights: One for a row with a label, zero for one without, and once the minibatches are known the weight
-        of the row in the mean over the labelled ones; shape (rows,).
+        of the row in the mean over the labeled ones; shape (rows,).
     :param teacher_std: Standard deviation of a teacher that gives it, shape (rows, action_dim).
     """
 
@@ -44,7 +44,7 @@ class Rows(NamedTuple):
         """
         :param order: Indices of rows.
         :param minibatches: How the rows in this order are cut.
-        :param normalize_advantage: Whether advantages are normalised within the minibatch.
+        :param normalize_advantage: Whether advantages are normalized within the minibatch.
         :return: The rows in this order, with all that can be worked out before the policy is asked.
         """
         rows = self._map(lambda part: part.index_select(0, order))
@@ -77,7 +77,7 @@ def rollout_rows(buffer: TeacherLabelsMixin, device: th.device) -> Rows:
     labels = buffer.labels(np.arange(len(buffer.actions)))
     columns = (buffer.actions, buffer.log_probs, buffer.values, buffer.advantages, buffer.returns)
     actions, *scalars = (th.as_tensor(column.astype(np.float32, copy=False), device=device) for column in columns)
-    of_teacher = (labels.actions, labels.labelled.float(), labels.std)
+    of_teacher = (labels.actions, labels.labeled.float(), labels.std)
     return Rows._make((actions, *(scalar.flatten() for scalar in scalars), *of_teacher))
 
 
@@ -87,5 +87,5 @@ def _normalized(advantages: th.Tensor) -> th.Tensor:
     return (advantages - advantages.mean(dim=1, keepdim=True)) / (advantages.std(dim=1, keepdim=True) + 1e-8)
 
 
-def _over_their_sum(labelled: th.Tensor) -> th.Tensor:
-    return labelled / labelled.sum(dim=1, keepdim=True).clamp(min=1.0)
+def _over_their_sum(labeled: th.Tensor) -> th.Tensor:
+    return labeled / labeled.sum(dim=1, keepdim=True).clamp(min=1.0)

@@ -1,4 +1,4 @@
-"""Training on a labelled rollout: PPO's loss plus the imitation loss, one forward pass and one optimizer step for both."""
+"""Training on a labeled rollout: PPO's loss plus the imitation loss, one forward pass and one optimizer step for both."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -23,13 +23,13 @@ from sb3_rpd.common.training_log import TrainingLog
 from sb3_rpd.fast_path.acting import fast_acting
 from sb3_rpd.fast_path.applicability import why_not_covered
 from sb3_rpd.fast_path.training import FastTraining
-from sb3_rpd.rpd.labeled_rollouts import LabelledRollouts
+from sb3_rpd.rpd.labeled_rollouts import LabeledRollouts
 
 #: The methods of a training step. A class that has one of its own trains on the plain path, which calls it.
 _PIECES = ("_train_epoch", "_evaluate", "_optimizer_step", "_add_imitation_statistics", "_add_ppo_statistics")
 
 
-class ImitationTraining(LabelledRollouts):
+class ImitationTraining(LabeledRollouts):
     """
     The ``train()`` of PPO in pieces that can be replaced one by one, with the imitation term.
 
@@ -61,7 +61,7 @@ class ImitationTraining(LabelledRollouts):
     def collect_rollouts(
         self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int
     ) -> bool:
-        """See ``LabelledRollouts``."""
+        """See ``LabeledRollouts``."""
         covered = self.fast is not False and self.why_not_fast() is None
         with fast_acting(self.policy) if covered else nullcontext():
             return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
@@ -130,7 +130,7 @@ class ImitationTraining(LabelledRollouts):
 
     def _imitates(self) -> bool:
         wanted = self._labeler is not None and self._current_imitation_coef > 0
-        return wanted and self.rollout_buffer.labelled_fraction() > 0
+        return wanted and self.rollout_buffer.labeled_fraction() > 0
 
     def _train_epoch(
         self,
@@ -180,7 +180,7 @@ class ImitationTraining(LabelledRollouts):
         imitation: th.Tensor,
     ) -> None:
         # A minibatch without any label has a loss and an agreement of zero that say nothing
-        if labels.labelled.any():
+        if labels.labeled.any():
             statistics.add("train/imitation_loss", imitation)
             if epoch == 0:
                 statistics.add("train/agreement", agreement(evaluation.distribution, labels, self.action_space))

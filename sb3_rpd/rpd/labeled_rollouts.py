@@ -1,4 +1,4 @@
-"""What an on-policy algorithm needs to have its rollouts labelled by a teacher, and to be saved with that."""
+"""What an on-policy algorithm needs to have its rollouts labeled by a teacher, and to be saved with that."""
 
 import copy
 import io
@@ -21,20 +21,20 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_rpd.common.archive import pack, unpack
 from sb3_rpd.common.buffers import TeacherLabelsMixin, with_teacher_labels
-from sb3_rpd.common.callbacks import LabellingCallback
+from sb3_rpd.common.callbacks import LabelingCallback
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.label_choice import LabelChoice
-from sb3_rpd.common.labeling import Labeler, LabelStatistics, RolloutLabelling
+from sb3_rpd.common.labeling import Labeler, LabelStatistics, RolloutLabeling
 from sb3_rpd.common.losses import ImitationLoss, make_imitation_loss
 from sb3_rpd.common.schedules import CoefSchedule, TrainingProgress, make_coef_schedule
 from sb3_rpd.common.teacher import Teacher
 from sb3_rpd.common.teacher_inputs import TeacherInputTracker, teacher_inputs_after_reset
 from sb3_rpd.teachers.resolve import make_teacher
 
-SelfLabelledRollouts = TypeVar("SelfLabelledRollouts", bound="LabelledRollouts")
+SelfLabeledRollouts = TypeVar("SelfLabeledRollouts", bound="LabeledRollouts")
 
 
-class LabelledRollouts(OnPolicyAlgorithm):
+class LabeledRollouts(OnPolicyAlgorithm):
     """
     Goes before an on-policy algorithm in the bases of a class, whose constructor sets the attributes described in ``RPD``.
 
@@ -164,21 +164,21 @@ class LabelledRollouts(OnPolicyAlgorithm):
         if self._labeler is None or not isinstance(rollout_buffer, TeacherLabelsMixin):
             return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
 
-        with RolloutLabelling(
+        with RolloutLabeling(
             self._labeler,
             rollout_buffer,
             batch_size=self.label_batch_size,
             asynchronous=self.label_asynchronously,
             is_quick=self._teacher_is_quick,
-        ) as labelling:
-            wanted = labelling if self._current_imitation_coef > 0 else None
-            labelling_callback = LabellingCallback(callback, self._teacher_inputs, wanted, self._label_choice())
-            if not super().collect_rollouts(env, labelling_callback, rollout_buffer, n_rollout_steps):
+        ) as labeling:
+            wanted = labeling if self._current_imitation_coef > 0 else None
+            labeling_callback = LabelingCallback(callback, self._teacher_inputs, wanted, self._label_choice())
+            if not super().collect_rollouts(env, labeling_callback, rollout_buffer, n_rollout_steps):
                 return False
-            statistics = labelling.join()
+            statistics = labeling.join()
         if statistics.asked:
             self._teacher_is_quick = statistics.is_quick(self.label_batch_size)
-        self._record_labelling(statistics, rollout_buffer)
+        self._record_labeling(statistics, rollout_buffer)
         if statistics.missing_share > self.max_missing_labels:
             self._stop_for_missing_labels(statistics)
         return True
@@ -195,12 +195,12 @@ class LabelledRollouts(OnPolicyAlgorithm):
             raise ValueError(f"An imitation coefficient must be finite and >= 0; {schedule!r} gave {coef} for {progress}.")
         return coef
 
-    def _record_labelling(self, statistics: LabelStatistics, rollout_buffer: TeacherLabelsMixin) -> None:
+    def _record_labeling(self, statistics: LabelStatistics, rollout_buffer: TeacherLabelsMixin) -> None:
         n_entries = rollout_buffer.buffer_size * rollout_buffer.n_envs
         self.logger.record("teacher/seconds", statistics.seconds)
         self.logger.record("teacher/queries_per_state", statistics.asked / n_entries)
         self.logger.record("teacher/missing", statistics.missing)
-        self.logger.record("train/labelled", rollout_buffer.labelled_fraction())
+        self.logger.record("train/labeled", rollout_buffer.labeled_fraction())
 
     def _stop_for_missing_labels(self, statistics: LabelStatistics) -> None:
         self.logger.dump(step=self.num_timesteps)
@@ -256,7 +256,7 @@ class LabelledRollouts(OnPolicyAlgorithm):
 
     @classmethod
     def load(
-        cls: type[SelfLabelledRollouts],
+        cls: type[SelfLabeledRollouts],
         path: str | pathlib.Path | io.BufferedIOBase,
         env: GymEnv | None = None,
         device: th.device | str = "auto",
@@ -264,7 +264,7 @@ class LabelledRollouts(OnPolicyAlgorithm):
         print_system_info: bool = False,
         force_reset: bool = True,
         **kwargs: Any,
-    ) -> SelfLabelledRollouts:
+    ) -> SelfLabeledRollouts:
         """
         Load a student saved by this class, or by the algorithm it is based on. To train on, give it a teacher again.
 

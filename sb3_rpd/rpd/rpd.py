@@ -32,7 +32,7 @@ class RPD(ImitationTraining, PPO):
     :param policy: The policy model to use (MlpPolicy, CnnPolicy, MultiInputPolicy).
     :param env: The environment to learn from. To give the teacher a view of its own (raw frames, an instruction), wrap
         each environment in a ``TeacherActionWrapper``; without it the teacher sees the student's own observation,
-        un-normalised and with images channels last.
+        un-normalized and with images channels last.
     :param learning_rate: See PPO.
     :param n_steps: See PPO.
     :param batch_size: See PPO.
@@ -63,7 +63,7 @@ class RPD(ImitationTraining, PPO):
     :param imitation_loss: An ``ImitationLoss``, or one of "mse", "l1", "huber", "nll" (or "bc"), "kl", "cosine". "auto" is
         the paper's "mse" for Box action spaces and "nll" for all others.
     :param imitation_coef: Weight of the imitation loss: a number, an SB3 schedule (a callable of the progress remaining,
-        from 1 to 0) or a ``CoefSchedule``. It is fixed once an iteration; a rollout that begins at 0 is not labelled.
+        from 1 to 0) or a ``CoefSchedule``. It is fixed once an iteration; a rollout that begins at 0 is not labeled.
     :param label_every: Ask the teacher about each environment at every k-th step only.
     :param label_fraction: Ask the teacher about this fraction of the entries only, chosen at random.
     :param label_batch_size: How many entries, over environments and time, the teacher is asked about at once.

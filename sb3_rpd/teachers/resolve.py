@@ -40,7 +40,7 @@ def make_teacher(spec: Any) -> Teacher:
     """
     Make a teacher of what a user passes as one.
 
-    :param spec: A ``Teacher`` (returned as it is), a Stable-Baselines3 model (``SB3Teacher``; one with normalised
+    :param spec: A ``Teacher`` (returned as it is), a Stable-Baselines3 model (``SB3Teacher``; one with normalized
         observations needs ``SB3Teacher(model, vec_normalize)``), a function of a batch of observations
         (``FunctionTeacher``), or ``"package.module:factory"``: the factory is imported and called without arguments,
         and what it returns is made a teacher by the same rules. Such a name fits into a YAML file or a command line.

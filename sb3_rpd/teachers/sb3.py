@@ -59,7 +59,7 @@ def _load_statistics(vec_normalize: VecNormalize | str | Path) -> VecNormalize:
 
 class SB3Teacher(Teacher):
     """
-    Ask a trained model, in the way in which it was trained: the observation is normalised with the model's own
+    Ask a trained model, in the way in which it was trained: the observation is normalized with the model's own
     statistics, and its images are transposed as its network wants them.
 
     Of the environment's observation the model gets the part that its observation space asks for: for a Dict space the

@@ -45,22 +45,22 @@ def test_label_comes_back_with_its_entry(n_steps: int, n_envs: int, action_dim: 
     buffer = make_buffer(n_steps, n_envs, spaces.Box(-100, 100, (action_dim,)))
     fill(buffer)
     entries = data.draw(st.permutations([(step, env) for step in range(n_steps) for env in range(n_envs)]))
-    n_labelled = data.draw(st.integers(0, len(entries)))
+    n_labeled = data.draw(st.integers(0, len(entries)))
     batch_size = data.draw(st.integers(1, len(entries)))
-    for start in range(0, n_labelled, batch_size):
-        steps, envs = np.array(entries[start : min(start + batch_size, n_labelled)]).T
+    for start in range(0, n_labeled, batch_size):
+        steps, envs = np.array(entries[start : min(start + batch_size, n_labeled)]).T
         actions = np.repeat((10 * steps + envs)[:, None], action_dim, axis=1).astype(np.float32)
         buffer.add_labels(steps, envs, CheckedOutput(actions))
-    assert buffer.labelled_fraction() == pytest.approx(n_labelled / len(entries))
+    assert buffer.labeled_fraction() == pytest.approx(n_labeled / len(entries))
     n_read = 0
     for batch in buffer.get(batch_size):
         labels = batch.teacher_labels
-        for pair, action, labelled in zip(
-            batch.observations.tolist(), labels.actions.tolist(), labels.labelled.tolist(), strict=True
+        for pair, action, labeled in zip(
+            batch.observations.tolist(), labels.actions.tolist(), labels.labeled.tolist(), strict=True
         ):
-            assert labelled == (tuple(pair) in entries[:n_labelled])
-            assert action == [10 * pair[0] + pair[1] if labelled else 0.0] * action_dim
-        n_read += len(labels.labelled)
+            assert labeled == (tuple(pair) in entries[:n_labeled])
+            assert action == [10 * pair[0] + pair[1] if labeled else 0.0] * action_dim
+        n_read += len(labels.labeled)
     assert n_read == len(entries)
 
 
@@ -81,11 +81,11 @@ def test_row_with_one_nan_is_no_label() -> None:
     fill(buffer)
     buffer.add_labels(np.array([0, 0]), np.array([0, 1]), CheckedOutput(np.float32([[0.5, np.nan], [0.5, 0.5]])))
     labels = next(buffer.get()).teacher_labels
-    assert labels.labelled.sum() == 1
+    assert labels.labeled.sum() == 1
     assert labels.actions.sum() == 1.0
-    assert buffer.labelled_fraction() == 0.5
+    assert buffer.labeled_fraction() == 0.5
     assert labels.actions.dtype == th.float32
-    assert labels.labelled.dtype == th.bool
+    assert labels.labeled.dtype == th.bool
 
 
 @pytest.mark.parametrize("action_space", [spaces.Box(-1, 1, (2,)), spaces.MultiDiscrete([2, 3])])
@@ -98,9 +98,9 @@ def test_distributions_are_kept_under_the_name_that_the_space_gives_them(action_
     labels = next(buffer.get()).teacher_labels
     kept, other = (labels.std, labels.logits) if isinstance(action_space, spaces.Box) else (labels.logits, labels.std)
     assert other is None
-    assert kept[labels.labelled].tolist() == distribution.tolist()
+    assert kept[labels.labeled].tolist() == distribution.tolist()
     # A standard deviation of 1 where there is no label
-    assert (kept[~labels.labelled] == 1.0).all()
+    assert (kept[~labels.labeled] == 1.0).all()
     buffer.reset()
     fill(buffer)
     assert next(buffer.get()).teacher_labels.std is None
@@ -111,7 +111,7 @@ def test_dict_observations() -> None:
     fill(buffer)
     buffer.add_labels(np.array([1]), np.array([0]), CheckedOutput(np.float32([[2.0]])))
     batch = next(buffer.get())
-    row = int(batch.teacher_labels.labelled.nonzero())
+    row = int(batch.teacher_labels.labeled.nonzero())
     assert batch.observations["pair"][row].tolist() == [1.0, 0.0]
     assert batch.teacher_labels.actions[row].tolist() == [2.0]
 
@@ -123,12 +123,12 @@ def test_class_is_made_once_and_is_both() -> None:
     class Own(RolloutBuffer):
         """Of the user's own."""
 
-    labelled = with_teacher_labels(Own)
-    assert with_teacher_labels(Own) is labelled
-    assert with_teacher_labels(labelled) is labelled
-    assert issubclass(labelled, Own)
-    assert issubclass(labelled, TeacherLabelsMixin)
-    assert (labelled.__name__, labelled.__doc__) == ("TeacherOwn", "Of the user's own.")
+    labeled = with_teacher_labels(Own)
+    assert with_teacher_labels(Own) is labeled
+    assert with_teacher_labels(labeled) is labeled
+    assert issubclass(labeled, Own)
+    assert issubclass(labeled, TeacherLabelsMixin)
+    assert (labeled.__name__, labeled.__doc__) == ("TeacherOwn", "Of the user's own.")
     assert with_teacher_labels(RolloutBuffer) is TeacherRolloutBuffer
 
 
@@ -155,7 +155,7 @@ def test_fields_that_a_buffer_of_the_users_own_adds_are_kept() -> None:
     fill(buffer)
     buffer.add_labels(np.array([2]), np.array([0]), CheckedOutput(np.float32([[0.5]])))
     batch = next(buffer.get())
-    assert batch.indices[batch.teacher_labels.labelled].tolist() == [2]
+    assert batch.indices[batch.teacher_labels.labeled].tolist() == [2]
 
 
 def test_fields_are_those_of_sb3_and_the_labels() -> None:
@@ -211,9 +211,9 @@ def test_content_and_order_are_those_of_sb3s_buffer(n_steps: int, n_envs: int, i
         for buffer in buffers:
             np.random.seed(4)  # noqa: NPY002
             batches.append(list(buffer.get(batch_size)))
-        for plain, labelled in zip(*batches, strict=True):
+        for plain, labeled in zip(*batches, strict=True):
             for name, expected in plain._asdict().items():
-                actual = getattr(labelled, name)
+                actual = getattr(labeled, name)
                 if isinstance(expected, dict):
                     assert all(th.equal(actual[key], expected[key]) for key in expected)
                 else:

@@ -1,4 +1,4 @@
-"""The callback between SB3's collect_rollouts, the caller's callback and the labelling."""
+"""The callback between SB3's collect_rollouts, the caller's callback and the labeling."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv
 from toy_envs import naming_env
 
-from sb3_rpd.common.callbacks import LabellingCallback
+from sb3_rpd.common.callbacks import LabelingCallback
 from sb3_rpd.common.label_choice import LabelChoice
 from sb3_rpd.common.teacher_inputs import TeacherInputTracker, teacher_inputs_after_reset
 
@@ -39,7 +39,7 @@ class Diary(BaseCallback):
 
 
 class Submissions:
-    """Stands for a RolloutLabelling."""
+    """Stands for a RolloutLabeling."""
 
     def __init__(self) -> None:
         self.received: list[tuple[int, list[Any], list[bool]]] = []
@@ -56,7 +56,7 @@ def collect(stop_at: int | None = None, labels: bool = True, known: bool = True,
     if known:
         tracker.keep(model._last_obs, teacher_inputs_after_reset(env, model._last_obs))
     choice = LabelChoice(every, 1.0, np.random.default_rng(0))
-    wrapped = LabellingCallback(callback, tracker, submissions if labels else None, choice)
+    wrapped = LabelingCallback(callback, tracker, submissions if labels else None, choice)
     completed = model.collect_rollouts(env, wrapped, model.rollout_buffer, N_STEPS)
     return model, diary, submissions, tracker, completed
 
@@ -83,7 +83,7 @@ def test_choice_is_passed_on() -> None:
 
 @pytest.mark.parametrize("labels", [True, False])
 def test_view_of_the_last_observation_is_known_afterwards(labels: bool) -> None:
-    """Also where the rollout is not labelled: the next one may be."""
+    """Also where the rollout is not labeled: the next one may be."""
     model, _, submissions, tracker, _ = collect(labels=labels)
     assert bool(submissions.received) is labels
     inputs = tracker.inputs_for(model._last_obs)
@@ -106,6 +106,6 @@ def test_entry_whose_view_is_not_known_is_left_out() -> None:
 
 
 def test_it_is_no_callback_for_learn() -> None:
-    callback = LabellingCallback(Diary(), TeacherInputTracker(), None, LabelChoice(1, 1.0, np.random.default_rng(0)))
+    callback = LabelingCallback(Diary(), TeacherInputTracker(), None, LabelChoice(1, 1.0, np.random.default_rng(0)))
     with pytest.raises(NotImplementedError, match="on_step"):
         callback._on_step()

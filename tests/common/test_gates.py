@@ -151,3 +151,9 @@ def test_a_trend_gate_goes_on_where_it_was_saved(saved_after):
 def test_wrong_arguments_are_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("value", [-1.0, math.nan, math.inf])
+def test_a_coefficient_within_that_is_no_coefficient(value):
+    with pytest.raises(ValueError, match="must be finite and >= 0"):
+        QDaggerGate(1.0, coef=value)

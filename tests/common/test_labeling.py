@@ -1,4 +1,4 @@
-"""The labeler and the labelling of one rollout, without any environment."""
+"""The labeler and the labeling of one rollout, without any environment."""
 
 import threading
 import warnings
@@ -13,7 +13,7 @@ from gymnasium import spaces
 
 from sb3_rpd.common.buffers import TeacherRolloutBuffer
 from sb3_rpd.common.errors import TeacherError
-from sb3_rpd.common.labeling import Labeler, LabelQueries, LabelStatistics, RolloutLabelling
+from sb3_rpd.common.labeling import Labeler, LabelQueries, LabelStatistics, RolloutLabeling
 from sb3_rpd.common.teacher import Teacher, TeacherOutput
 from sb3_rpd.teachers.function import FunctionTeacher
 
@@ -190,10 +190,10 @@ def test_batches_are_full_but_for_the_last(batch_size: int, asynchronous: bool) 
         return observations
 
     buffer = make_buffer()
-    with RolloutLabelling(make_labeler(count), buffer, batch_size=batch_size, asynchronous=asynchronous) as labelling:
+    with RolloutLabeling(make_labeler(count), buffer, batch_size=batch_size, asynchronous=asynchronous) as labeling:
         for step in range(N_STEPS):
-            labelling.submit(step, infos(step), np.ones(N_ENVS, dtype=bool))
-        statistics = labelling.join()
+            labeling.submit(step, infos(step), np.ones(N_ENVS, dtype=bool))
+        statistics = labeling.join()
     assert statistics[:2] == (15, 0)
     full, rest = divmod(15, batch_size)
     assert sizes == [batch_size] * full + [rest] * (rest > 0)
@@ -203,21 +203,21 @@ def test_batches_are_full_but_for_the_last(batch_size: int, asynchronous: bool) 
 
 def test_only_what_is_chosen_is_asked() -> None:
     buffer = make_buffer()
-    with RolloutLabelling(make_labeler(), buffer, batch_size=2, asynchronous=False) as labelling:
-        labelling.submit(0, infos(0), np.array([False, False, True]))
-        labelling.submit(1, infos(1), np.array([False, False, False]))
-        assert labelling.join()[:2] == (1, 0)
+    with RolloutLabeling(make_labeler(), buffer, batch_size=2, asynchronous=False) as labeling:
+        labeling.submit(0, infos(0), np.array([False, False, True]))
+        labeling.submit(1, infos(1), np.array([False, False, False]))
+        assert labeling.join()[:2] == (1, 0)
     assert np.argwhere(~np.isnan(buffer.teacher_actions[..., 0])).tolist() == [[0, 2]]
 
 
 def test_finished_actions_and_questions_in_one_step() -> None:
     buffer = make_buffer()
     mixed = [{"action": np.array([7.0, 7.0])}, query(0, 1)[2], {"action": np.array([8.0, 8.0])}]
-    with RolloutLabelling(make_labeler(), buffer, batch_size=2, asynchronous=True) as labelling:
-        labelling.submit(0, mixed, np.ones(3, dtype=bool))
+    with RolloutLabeling(make_labeler(), buffer, batch_size=2, asynchronous=True) as labeling:
+        labeling.submit(0, mixed, np.ones(3, dtype=bool))
         # No thread is needed for those
         assert buffer.teacher_actions[0, [0, 2], 0].tolist() == [7.0, 8.0]
-        assert labelling.join()[:2] == (3, 0)
+        assert labeling.join()[:2] == (3, 0)
     assert buffer.teacher_actions[0, 1].tolist() == [0.0, 1.0]
 
 
@@ -233,18 +233,18 @@ def test_leaving_waits_for_the_question_under_way_and_drops_the_others() -> None
 
     waiting = [info["observation"] for info in infos(1)]
     references = [weakref.ref(array) for array in waiting]
-    labelling = RolloutLabelling(make_labeler(slow), make_buffer(), batch_size=3, asynchronous=True)
-    with labelling:
-        labelling.submit(0, infos(0), np.ones(3, dtype=bool))
+    labeling = RolloutLabeling(make_labeler(slow), make_buffer(), batch_size=3, asynchronous=True)
+    with labeling:
+        labeling.submit(0, infos(0), np.ones(3, dtype=bool))
         assert started.wait(20)
-        labelling.submit(1, [{"observation": array} for array in waiting], np.ones(3, dtype=bool))
-        labelling.submit(2, infos(2), np.array([True, False, False]))
+        labeling.submit(1, [{"observation": array} for array in waiting], np.ones(3, dtype=bool))
+        labeling.submit(2, infos(2), np.array([True, False, False]))
         del waiting
         assert all(reference() is not None for reference in references)
         threading.Timer(0.05, go_on.set).start()
     assert asked == [0.0]
     assert all(reference() is None for reference in references)
-    assert not labelling._gathered.infos
+    assert not labeling._gathered.infos
 
 
 def test_first_failure_comes_out_of_the_next_step_that_knows_of_it() -> None:
@@ -254,9 +254,9 @@ def test_first_failure_comes_out_of_the_next_step_that_knows_of_it() -> None:
         assert go_on.wait(20)
         raise OSError("no connection")
 
-    with RolloutLabelling(make_labeler(fail), make_buffer(), batch_size=3, asynchronous=True) as labelling:
-        labelling.submit(0, infos(0), np.ones(3, dtype=bool))
+    with RolloutLabeling(make_labeler(fail), make_buffer(), batch_size=3, asynchronous=True) as labeling:
+        labeling.submit(0, infos(0), np.ones(3, dtype=bool))
         go_on.set()
-        labelling._answers[0].exception(20)
+        labeling._answers[0].exception(20)
         with pytest.raises(TeacherError, match="no connection"):
-            labelling.submit(1, infos(1), np.array([True, False, False]))
+            labeling.submit(1, infos(1), np.array([True, False, False]))

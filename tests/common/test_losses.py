@@ -309,7 +309,7 @@ def test_cosine_takes_float32_labels_for_a_float64_student():
     assert evaluate(Cosine(), gaussian(np.ones((1, 7))), single).item() == pytest.approx(0.0, abs=1e-6)
 
 
-# ------------------------------------------------------------------ gradients, masks, nothing labelled
+# ------------------------------------------------------------------ gradients, masks, nothing labeled
 
 ALL_BOX_LOSSES = [
     MSE(),
@@ -370,7 +370,7 @@ def test_gradients_for_discrete_spaces_are_those_of_finite_differences(loss, spa
 
 
 def check_mask(mask, value_and_gradient):
-    """Hold a batch with masked rows against its labelled rows alone; masked rows must get no gradient."""
+    """Hold a batch with masked rows against its labeled rows alone; masked rows must get no gradient."""
     value, gradient = value_and_gradient(np.arange(len(mask)))
     assert not gradient[~mask].any()
     if mask.any():
@@ -383,7 +383,7 @@ def check_mask(mask, value_and_gradient):
 
 @settings(deadline=None, max_examples=60)
 @given(data=st.data())
-def test_unlabelled_rows_change_neither_value_nor_gradient(data):
+def test_unlabeled_rows_change_neither_value_nor_gradient(data):
     loss = data.draw(st.sampled_from(ALL_BOX_LOSSES))
     mask = np.array(data.draw(st.lists(st.booleans(), min_size=1, max_size=6)))
     squash_output = data.draw(st.booleans()) and not isinstance(loss, KL)
@@ -407,7 +407,7 @@ def test_unlabelled_rows_change_neither_value_nor_gradient(data):
 
 @settings(deadline=None, max_examples=40)
 @given(data=st.data())
-def test_unlabelled_rows_change_nothing_in_discrete_spaces_either(data):
+def test_unlabeled_rows_change_nothing_in_discrete_spaces_either(data):
     loss = data.draw(st.sampled_from(ALL_DISCRETE_LOSSES))
     space, make_student, n_logits = data.draw(st.sampled_from(DISCRETE_CASES))
     mask = np.array(data.draw(st.lists(st.booleans(), min_size=1, max_size=6)))
@@ -435,9 +435,9 @@ def real_case(space, n_logits, use_sde):
     policy_kwargs = {"use_sde": True, "squash_output": True} if use_sde else {}
     policy = ActorCriticPolicy(observation_space, space, lambda _: 1e-3, **policy_kwargs)
     actions = th.tensor(sample_actions(space, 4, seed=0), dtype=th.float32)
-    labelled = th.tensor([True, False, True, True])
+    labeled = th.tensor([True, False, True, True])
     logits = th.linspace(-2.0, 2.0, n_logits).expand(4, -1)
-    labels = TeacherLabels(actions * labelled.unsqueeze(1), labelled, th.ones_like(actions), logits)
+    labels = TeacherLabels(actions * labeled.unsqueeze(1), labeled, th.ones_like(actions), logits)
     return policy, labels
 
 

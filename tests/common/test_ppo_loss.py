@@ -69,14 +69,14 @@ def test_values_are_clipped_around_the_old_ones() -> None:
     assert losses.value.item() == pytest.approx(np.mean((np.array([0.1, 0.9, 2.05, 2.9]) - 1.0) ** 2))
 
 
-def test_advantages_are_normalised_within_the_minibatch() -> None:
+def test_advantages_are_normalized_within_the_minibatch() -> None:
     losses = ppo_loss(*make(), PPOLossSettings(**SETTINGS | {"normalize_advantage": True}))
     advantages = (ADVANTAGES - ADVANTAGES.mean()) / (ADVANTAGES.std(ddof=1) + 1e-8)
     expected = -np.mean(np.minimum(advantages * RATIO, advantages * RATIO.clip(0.8, 1.2)))
     assert losses.policy.item() == pytest.approx(expected)
 
 
-def test_a_minibatch_of_one_is_not_normalised() -> None:
+def test_a_minibatch_of_one_is_not_normalized() -> None:
     losses = ppo_loss(*make(n=1), PPOLossSettings(**SETTINGS | {"normalize_advantage": True}))
     assert losses.policy.item() == pytest.approx(-2.4)
 

@@ -138,8 +138,6 @@ def test_a_coefficient_that_is_no_coefficient(value):
         LinearCoef(value)
     with pytest.raises(ValueError, match="CosineCoef's end must be finite and >= 0"):
         CosineCoef(1.0, value)
-    with pytest.raises(ValueError, match="must be finite and >= 0"):
-        QDaggerGate(1.0, coef=value)
 
 
 def test_a_function_that_goes_negative_later_is_found_when_it_does():
@@ -149,7 +147,7 @@ def test_a_function_that_goes_negative_later_is_found_when_it_does():
         schedule(training(0.25))
 
 
-@pytest.mark.parametrize("value", ["1.0", None, [1.0], SuccessGate])
+@pytest.mark.parametrize("value", ["1.0", None, [1.0], LinearCoef])
 def test_what_cannot_be_a_coefficient(value):
     with pytest.raises(TypeError, match=r"number >= 0, a CoefSchedule such as .* or a function of progress_remaining, not"):
         make_coef_schedule(value)

@@ -1,4 +1,4 @@
-"""What the teacher gets to see, taken from a vectorised environment."""
+"""What the teacher gets to see, taken from a vectorized environment."""
 
 from typing import Any
 
@@ -87,7 +87,7 @@ RAW: dict[str, tuple[str, Any, tuple[int, ...]]] = {
     "normalized": ("vector", VecNormalize, (2, 3)),
     "stacked": ("vector", lambda env: VecFrameStack(env, 3), (2, 9)),
     "normalized_over_stacked": ("vector", lambda env: VecNormalize(VecFrameStack(env, 3)), (2, 9)),
-    # The frames are stacked after they were normalised: only the latest is still to be had as it was
+    # The frames are stacked after they were normalized: only the latest is still to be had as it was
     "stacked_over_normalized": ("vector", lambda env: VecFrameStack(VecNormalize(env), 3), (2, 3)),
     "stacked_over_normalized_rewards": ("vector", lambda env: VecFrameStack(VecNormalize(env, norm_obs=False), 3), (2, 9)),
     "image": ("image", lambda env: env, (2, 4, 4, 1)),
@@ -101,7 +101,7 @@ RAW: dict[str, tuple[str, Any, tuple[int, ...]]] = {
 
 
 @pytest.mark.parametrize("case", RAW)
-def test_raw_observation_is_not_normalised_and_has_its_channels_last(case: str) -> None:
+def test_raw_observation_is_not_normalized_and_has_its_channels_last(case: str) -> None:
     kind, wrap, shape = RAW[case]
     inner = dummy(kind, wrapped=False)
     env = wrap(inner)

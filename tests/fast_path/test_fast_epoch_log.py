@@ -84,10 +84,10 @@ def test_imitation_and_agreement(n_rows: int, batch_size: int, seed: int) -> Non
     }
     statistics = EpochLog(outputs, ratios.log(), rows, minibatches, settings())
     actual = statistics.of_imitation(MSE(), BOX)
-    labelled = by_minibatch(minibatches, rows.label_weights.numpy() > 0.0)
-    assert statistics.has_labels().tolist() == [bool(part.any()) for part in labelled]
+    labeled = by_minibatch(minibatches, rows.label_weights.numpy() > 0.0)
+    assert statistics.has_labels().tolist() == [bool(part.any()) for part in labeled]
     for name, row in of_row.items():
-        parts = zip(by_minibatch(minibatches, row), labelled, strict=True)
+        parts = zip(by_minibatch(minibatches, row), labeled, strict=True)
         means = [part[chosen].mean() if chosen.any() else 0.0 for part, chosen in parts]
         np.testing.assert_allclose(actual[name], means, rtol=1e-9, atol=1e-9, err_msg=name)
     assert statistics.of_imitation(MSE(), None).keys() == {"train/imitation_loss"}
@@ -101,7 +101,7 @@ def test_loss_on_distributions_sees_the_log_std_of_each_minibatch() -> None:
     kl = np.log(std / teacher_std) + (teacher_std**2 + (teacher_mean - mean) ** 2) / (2.0 * std**2) - 0.5
     # PPD's factor, max(ratio, 1 - clip_range)
     of_row = kl.sum(axis=1) * np.maximum(ratios.numpy(), 0.8)
-    labelled = rows.label_weights.numpy() > 0.0
-    expected = [of_row[:4][labelled[:4]].mean(), of_row[4:][labelled[4:]].mean()]
+    labeled = rows.label_weights.numpy() > 0.0
+    expected = [of_row[:4][labeled[:4]].mean(), of_row[4:][labeled[4:]].mean()]
     actual = EpochLog(outputs, ratios.log(), rows, minibatches, settings()).of_imitation(KL(), None)
     assert actual["train/imitation_loss"].tolist() == pytest.approx(expected, rel=1e-9)

@@ -86,14 +86,14 @@ def test_gradient_of_ppos_loss(n_rows: int, action_dim: int, seed: int, **of_ppo
     n_rows=st.integers(1, 8),
     action_dim=st.integers(1, 4),
     coef=st.sampled_from([0.1, 3.0]),
-    labelled=st.booleans(),
+    labeled=st.booleans(),
     seed=st.integers(0, 1000),
 )
-def test_gradient_of_both_losses(name: str, n_rows: int, action_dim: int, coef: float, labelled: bool, seed: int) -> None:
+def test_gradient_of_both_losses(name: str, n_rows: int, action_dim: int, coef: float, labeled: bool, seed: int) -> None:
     generator = th.Generator().manual_seed(seed)
     outputs = make_outputs(n_rows, action_dim, generator)
     rows = make_rows(outputs, generator)
-    if not labelled:
+    if not labeled:
         nothing = th.zeros_like(rows.teacher_actions)
         rows = rows._replace(teacher_actions=nothing, label_weights=0.0 * rows.label_weights, teacher_std=nothing + 1.0)
     loss = LOSSES[name](action_dim)

@@ -26,8 +26,8 @@ def test_arithmetic_on_all_minibatches_is_that_on_each(sizes: tuple[int, int], w
     np.testing.assert_allclose(minibatches.mean(column), [part.mean() for part in parts], rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(minibatches.sum(column), [part.sum() for part in parts], rtol=1e-12, atol=1e-12)
     # One result for each row, and one for each minibatch, of rows with a second axis
-    centred = minibatches.map(lambda group: group - group.mean(dim=1, keepdim=True), column)
-    np.testing.assert_allclose(centred, np.concatenate([part - part.mean() for part in parts]), rtol=1e-12, atol=1e-12)
+    centerd = minibatches.map(lambda group: group - group.mean(dim=1, keepdim=True), column)
+    np.testing.assert_allclose(centerd, np.concatenate([part - part.mean() for part in parts]), rtol=1e-12, atol=1e-12)
     largest = minibatches.map(lambda group: group.amax(dim=(1, 2)), th.from_numpy(rows))
     assert largest.tolist() == [part.max() for part in cut(rows, batch_size)]
 

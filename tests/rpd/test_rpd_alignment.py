@@ -55,9 +55,9 @@ class AuditedRPD(RPD):
 
     def train(self) -> None:
         labels = self.rollout_buffer.teacher_actions
-        labelled = ~np.isnan(labels).any(axis=2)
-        np.testing.assert_array_equal(labels[labelled], np.stack(self.ledger.acted_on)[labelled])
-        self.labels_audited += int(labelled.sum())
+        labeled = ~np.isnan(labels).any(axis=2)
+        np.testing.assert_array_equal(labels[labeled], np.stack(self.ledger.acted_on)[labeled])
+        self.labels_audited += int(labeled.sum())
         super().train()
 
 
@@ -91,7 +91,7 @@ def dummy(kind: str = "vector", wrapped: bool = True, n_envs: int = N_ENVS, **kw
     return DummyVecEnv([naming_env(index, kind, wrapped, **kwargs) for index in range(n_envs)])
 
 
-def assert_all_labelled(model: AuditedRPD, rollouts: int = 3) -> None:
+def assert_all_labeled(model: AuditedRPD, rollouts: int = 3) -> None:
     assert model.labels_audited == rollouts * N_STEPS * model.n_envs
 
 
@@ -127,15 +127,15 @@ def test_through_every_stack_of_wrappers(stack: str, wrapped: bool) -> None:
     kind, wrap = STACKS[stack]
     teacher = NamingTeacher()
     model = learn(make_model(wrap(dummy(kind, wrapped)), teacher))
-    assert_all_labelled(model)
+    assert_all_labeled(model)
     # Once for each entry, and the environments were in no state twice
     asked = [name for query in teacher.asked for name in query]
     assert len(asked) == len(set(asked)) == model.labels_audited
     # Learning again resets the environments, under observations that some wrappers keep in the same memory
     learn(model)
-    assert_all_labelled(model, rollouts=6)
+    assert_all_labeled(model, rollouts=6)
     learn(model, reset_num_timesteps=False)
-    assert_all_labelled(model, rollouts=9)
+    assert_all_labeled(model, rollouts=9)
 
 
 @pytest.mark.parametrize("ends", [("termination",), ("truncation",)])
@@ -144,8 +144,8 @@ def test_through_every_stack_of_wrappers(stack: str, wrapped: bool) -> None:
 def test_across_episode_ends(ends: tuple[str, ...], n_envs: int, asynchronous: bool) -> None:
     model = make_model(dummy(n_envs=n_envs, ends=ends), label_asynchronously=asynchronous)
     learn(model)
-    assert_all_labelled(model)
-    # What is labelled is also what the student saw
+    assert_all_labeled(model)
+    # What is labeled is also what the student saw
     seen = model.rollout_buffer.observations.reshape(n_envs, N_STEPS, 3).swapaxes(0, 1)
     np.testing.assert_array_equal(seen, model.rollout_buffer.teacher_actions)
 
@@ -157,7 +157,7 @@ def test_in_worker_processes_which_the_teacher_never_enters(wrapped: bool) -> No
     env = SubprocVecEnv([naming_env(index, "image", wrapped) for index in range(2)], start_method="spawn")
     try:
         model = learn(make_model(VecFrameStack(env, 2)))
-        assert_all_labelled(model)
+        assert_all_labeled(model)
     finally:
         env.close()
 
@@ -168,7 +168,7 @@ def test_after_set_env(wrapped: bool, force_reset: bool) -> None:
     model = learn(make_model(dummy(wrapped=wrapped)))
     model.set_env(dummy(wrapped=wrapped), force_reset=True)
     learn(model, reset_num_timesteps=False)
-    assert_all_labelled(model, rollouts=6)
+    assert_all_labeled(model, rollouts=6)
     if not force_reset:
         # SB3 goes on from the last observation of the old environments: the label is that observation's, too
         model.set_env(dummy(wrapped=wrapped), force_reset=False)
@@ -184,11 +184,11 @@ def test_after_load(wrapped: bool, tmp_path: Path) -> None:
     model.save(tmp_path / "model.zip")
     loaded = AuditedRPD.load(tmp_path / "model.zip", env=dummy(wrapped=wrapped), teacher=NamingTeacher()).audit(Ledger())
     learn(loaded, reset_num_timesteps=False)
-    assert_all_labelled(loaded)
+    assert_all_labeled(loaded)
     other = AuditedRPD.load(tmp_path / "model.zip", teacher=NamingTeacher()).audit(Ledger())
     other.set_env(dummy(wrapped=wrapped))
     learn(other, reset_num_timesteps=False)
-    assert_all_labelled(other)
+    assert_all_labeled(other)
 
 
 def test_after_load_without_a_reset_the_first_step_has_no_label(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ class StopsAt(BaseCallback):
 def test_after_a_callback_stopped_the_rollout(wrap: Callable[[VecEnv], VecEnv], asynchronous: bool) -> None:
     model = make_model(wrap(dummy()), label_asynchronously=asynchronous)
     learn(model, callback=StopsAt(N_STEPS + 5))
-    assert_all_labelled(model, rollouts=1)
+    assert_all_labeled(model, rollouts=1)
     # SB3 steps the environments, drops the step and goes on from the observation before it: the first entry's label is
     # that observation's, all others are those of the states that the environments name
     before = model._last_obs.copy()
@@ -238,7 +238,7 @@ def test_with_evaluations_which_do_not_ask_the_teacher() -> None:
     learn(model, callback=evaluations)
     assert evaluations.n_calls == 3 * N_STEPS
     assert np.isfinite(evaluations.last_mean_reward)
-    assert_all_labelled(model)
+    assert_all_labeled(model)
     assert sum(len(query) for query in teacher.asked) == model.labels_audited
 
 
@@ -252,7 +252,7 @@ def test_through_a_vec_env_that_gives_no_reset_infos() -> None:
             return observations
 
     env = WithoutResetInfos([naming_env(index, wrapped=False) for index in range(N_ENVS)])
-    assert_all_labelled(learn(make_model(env)))
+    assert_all_labeled(learn(make_model(env)))
 
 
 def test_the_toy_environment_is_never_in_a_state_twice() -> None:

@@ -76,7 +76,7 @@ def test_the_promised_call_works_as_written(monkeypatch: pytest.MonkeyPatch) -> 
     teacher = scripted_teacher(env.action_space)
     model = RPD("CnnPolicy", env, n_steps=4, batch_size=4, n_epochs=1, teacher=teacher).learn()
     assert model.num_timesteps == 4
-    assert model.rollout_buffer.labelled_fraction() == 1.0
+    assert model.rollout_buffer.labeled_fraction() == 1.0
 
 
 def test_environment_given_by_its_name() -> None:
@@ -153,8 +153,8 @@ def test_sb3_model_with_its_own_statistics_sees_what_it_was_trained_on() -> None
     # The student's statistics are others than the teacher's
     model = make_model(Listening(expert, expert_env), env=VecNormalize(raw), label_asynchronously=False, label_batch_size=100)
     model.learn(N_STEPS)
-    normalised = (seen[0] - expert_env.obs_rms.mean) / np.sqrt(expert_env.obs_rms.var + expert_env.epsilon)
-    wanted = expert.predict(normalised, deterministic=True)[0]
+    normalized = (seen[0] - expert_env.obs_rms.mean) / np.sqrt(expert_env.obs_rms.var + expert_env.epsilon)
+    wanted = expert.predict(normalized, deterministic=True)[0]
     np.testing.assert_allclose(model.rollout_buffer.teacher_actions[:, 0], wanted, atol=1e-5)
     assert np.abs(seen[0]).max() <= 1.0
 
@@ -170,7 +170,7 @@ def test_another_teacher_between_two_calls_of_learn() -> None:
     model.teacher = None
     with pytest.warns(UserWarning, match="RPD has no teacher"):
         model.learn(N_STEPS, reset_num_timesteps=False)
-    assert model.rollout_buffer.labelled_fraction() == 0.0
+    assert model.rollout_buffer.labeled_fraction() == 0.0
     # A teacher that is gone is not held
     assert not [value for value in vars(model).values() if value is other]
 
@@ -282,7 +282,7 @@ def test_collect_rollouts_called_by_the_user() -> None:
     model = make_model()
     _, callback = model._setup_learn(2 * N_STEPS)
     assert model.collect_rollouts(model.env, callback, model.rollout_buffer, N_STEPS)
-    assert model.rollout_buffer.labelled_fraction() == 1.0
+    assert model.rollout_buffer.labeled_fraction() == 1.0
     foreign = RolloutBuffer(N_STEPS, model.observation_space, model.action_space)
     assert model.collect_rollouts(model.env, callback, foreign, N_STEPS)
     assert foreign.full

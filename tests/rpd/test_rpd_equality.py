@@ -96,7 +96,7 @@ def test_parameters_and_log_are_those_of_ppo(case: str, teacher: str) -> None:
     rpd = train(RPD, case, **rpd_arguments(teacher, case))
     assert_same_to_the_last_bit(ppo, rpd)
     of_ppo, of_rpd = ppo.logger.name_to_value, rpd.logger.name_to_value
-    own = {"train/imitation_coef", "teacher/seconds", "teacher/queries_per_state", "teacher/missing", "train/labelled"}
+    own = {"train/imitation_coef", "teacher/seconds", "teacher/queries_per_state", "teacher/missing", "train/labeled"}
     assert of_rpd.keys() - of_ppo.keys() == (set() if teacher == "no_teacher" else own)
     for name, value in of_ppo.items():
         # SB3 takes the mean of this one in float32
@@ -158,13 +158,13 @@ def test_rollout_buffer_class_that_is_kept_is_sb3s_own(policy: str, space: space
     assert model.rollout_buffer_class is (RolloutBuffer if space is None else DictRolloutBuffer)
 
 
-def test_labelling_leaves_the_students_randomness_alone() -> None:
+def test_labeling_leaves_the_students_randomness_alone() -> None:
     """The rollout that a teacher labels is the rollout of PPO; only training differs."""
     ppo = train(PPO, "box", iterations=1)
     ppo_state = _generator_states()
     rpd = train(RPD, "box", iterations=1, teacher=scripted_teacher(BOX), label_fraction=0.5)
     rpd_state = _generator_states()
-    assert 0 < rpd.rollout_buffer.labelled_fraction() < 1
+    assert 0 < rpd.rollout_buffer.labeled_fraction() < 1
     np.testing.assert_array_equal(ppo.rollout_buffer.actions, rpd.rollout_buffer.actions)
     np.testing.assert_array_equal(ppo_state[0], rpd_state[0])
     assert th.equal(ppo_state[1], rpd_state[1])

@@ -88,12 +88,12 @@ def test_first_query_that_fails_stops_the_run_with_the_cause(case: str, asynchro
     model = make_model(teacher, label_asynchronously=asynchronous)
     with pytest.raises(TeacherError, match=message):
         model.learn(10 * N_STEPS * N_ENVS)
-    # It does not take a rollout to find out, unless labelling has not got there earlier
+    # It does not take a rollout to find out, unless labeling has not got there earlier
     assert model.num_timesteps <= (N_STEPS if asynchronous else 2) * N_ENVS
     # With another teacher the same model learns on
     model.teacher = TEACH
     model.learn(N_STEPS * N_ENVS)
-    assert model.rollout_buffer.labelled_fraction() == 1.0
+    assert model.rollout_buffer.labeled_fraction() == 1.0
 
 
 def test_cause_of_a_failed_first_query_is_chained() -> None:
@@ -172,7 +172,7 @@ def test_too_many_missing_labels_stop_the_run_with_everything_saved(asynchronous
     resumed.set_logger(model.logger)
     resumed.learn(N_STEPS * N_ENVS, reset_num_timesteps=False)
     assert resumed.num_timesteps == 48
-    assert resumed.rollout_buffer.labelled_fraction() == 1.0
+    assert resumed.rollout_buffer.labeled_fraction() == 1.0
 
 
 def test_as_many_missing_labels_as_are_allowed_do_not_stop_the_run(
@@ -244,7 +244,7 @@ def test_no_thread_and_no_frame_outlives_an_error_in_a_callback(error: type[Base
     alive = [frame for frame in frames if frame() is not None]
     assert len(alive) <= 2 * N_ENVS
     model.learn(N_STEPS * N_ENVS, reset_num_timesteps=False)
-    assert model.rollout_buffer.labelled_fraction() == 1.0
+    assert model.rollout_buffer.labeled_fraction() == 1.0
 
 
 def test_no_thread_outlives_a_crash_of_the_environment() -> None:

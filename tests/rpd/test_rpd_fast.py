@@ -247,7 +247,7 @@ class OwnBuffer(RolloutBuffer):
 
 
 class OwnMean(MSE):
-    """A loss that is not a mean over the labelled rows."""
+    """A loss that is not a mean over the labeled rows."""
 
     def __call__(self, *args: Any) -> th.Tensor:
         return 2.0 * super().__call__(*args)

@@ -102,23 +102,23 @@ def flat(array: np.ndarray) -> th.Tensor:
 
 
 def oracle_imitation_loss(case: str, policy: ActorCriticPolicy, observations: Any, labels: th.Tensor) -> th.Tensor:
-    """The mean over labelled rows, written out with torch's own distributions and a forward pass of its own."""
-    labelled = ~th.isnan(labels).any(dim=1)
-    if not labelled.any():
+    """The mean over labeled rows, written out with torch's own distributions and a forward pass of its own."""
+    labeled = ~th.isnan(labels).any(dim=1)
+    if not labeled.any():
         return th.zeros(())
     action_space = CASES[case][0]
     distribution: Any = policy.get_distribution(observations).distribution
-    labels = labels[labelled]
+    labels = labels[labeled]
     if isinstance(action_space, spaces.Discrete):
-        return -distribution.logits.log_softmax(1)[labelled].gather(1, labels.long()).mean()
+        return -distribution.logits.log_softmax(1)[labeled].gather(1, labels.long()).mean()
     if isinstance(action_space, spaces.MultiDiscrete):
-        log_probs = [part.logits[labelled].gather(1, labels[:, i : i + 1].long()) for i, part in enumerate(distribution)]
+        log_probs = [part.logits[labeled].gather(1, labels[:, i : i + 1].long()) for i, part in enumerate(distribution)]
         return -th.stack(log_probs).sum(dim=0).mean()
     if isinstance(action_space, spaces.MultiBinary):
-        return th.nn.functional.binary_cross_entropy(distribution.probs[labelled], labels, reduction="none").sum(dim=1).mean()
-    mean = distribution.mean[labelled]
+        return th.nn.functional.binary_cross_entropy(distribution.probs[labeled], labels, reduction="none").sum(dim=1).mean()
+    mean = distribution.mean[labeled]
     if case.endswith("nll"):
-        std = distribution.stddev[labelled]
+        std = distribution.stddev[labeled]
         return (0.5 * ((labels - mean) / std) ** 2 + std.log() + 0.5 * np.log(2 * np.pi)).sum(dim=1).mean()
     if case == "gsde_squashed":
         mean = mean.tanh()

@@ -24,7 +24,7 @@ N_STEPS, N_ENVS = 12, 2
 OWN = {
     "train/imitation_loss",
     "train/imitation_coef",
-    "train/labelled",
+    "train/labeled",
     "train/agreement",
     "teacher/seconds",
     "teacher/queries_per_state",
@@ -72,7 +72,7 @@ def test_names_are_sb3s_and_its_own(space: str) -> None:
     assert_no_nan(of_rpd)
     for ppo_page, rpd_page in zip(of_ppo[1:], of_rpd[1:], strict=True):
         # The last page is written after the last training and has no rollout
-        expected = OWN if "rollout/ep_rew_mean" in ppo_page else {n for n in OWN if n.startswith("train")} - {"train/labelled"}
+        expected = OWN if "rollout/ep_rew_mean" in ppo_page else {n for n in OWN if n.startswith("train")} - {"train/labeled"}
         assert rpd_page.keys() - ppo_page.keys() == expected
         assert not ppo_page.keys() - rpd_page.keys()
     # A first rollout is the same with and without a teacher
@@ -100,7 +100,7 @@ def test_loss_agreement_and_coefficient_of_one_minibatch() -> None:
     # Half the widths of the Box are 1 and 2.5
     assert second["train/agreement"] == pytest.approx(np.mean(np.abs(distance) <= [0.1, 0.25]))
     assert second["train/imitation_coef"] == pytest.approx(0.8)
-    assert (first["train/labelled"], first["teacher/queries_per_state"], first["teacher/missing"]) == (1.0, 1.0, 0)
+    assert (first["train/labeled"], first["teacher/queries_per_state"], first["teacher/missing"]) == (1.0, 1.0, 0)
 
 
 def test_minibatches_without_labels_do_not_count() -> None:
@@ -129,7 +129,7 @@ def test_coefficient_of_each_iteration() -> None:
 @pytest.mark.parametrize(("every", "share"), [(1, 1.0), (2, 1 / 2), (3, 1 / 3), (4, 1 / 4)])
 def test_share_of_labels(every: int, share: float) -> None:
     page = pages_of(make_model(label_every=every), iterations=1)[0]
-    assert page["train/labelled"] == page["teacher/queries_per_state"] == pytest.approx(share)
+    assert page["train/labeled"] == page["teacher/queries_per_state"] == pytest.approx(share)
 
 
 def test_missing_labels_are_counted() -> None:
@@ -143,7 +143,7 @@ def test_missing_labels_are_counted() -> None:
     with pytest.warns(UserWarning, match="1 of 6 answers have NaN"):
         page = pages_of(make_model(teacher=forgetful, label_batch_size=6), iterations=1)[0]
     assert page["teacher/missing"] == 4
-    assert page["train/labelled"] == pytest.approx(20 / 24)
+    assert page["train/labeled"] == pytest.approx(20 / 24)
     assert page["teacher/queries_per_state"] == 1.0
 
 
@@ -179,7 +179,7 @@ def test_nothing_is_nan(arguments: dict[str, Any]) -> None:
 
 def test_coefficient_0_is_logged_as_no_labels() -> None:
     page = pages_of(make_model(imitation_coef=0.0))[1]
-    names = ("train/imitation_coef", "train/labelled", "teacher/queries_per_state", "teacher/missing", "teacher/seconds")
+    names = ("train/imitation_coef", "train/labeled", "teacher/queries_per_state", "teacher/missing", "teacher/seconds")
     assert [page[name] for name in names] == [0.0] * 5
     assert "train/imitation_loss" not in page
 

@@ -162,7 +162,7 @@ def test_archive_of_plain_ppo_gets_the_defaults(tmp_path: pathlib.Path) -> None:
     for name, parameter in ppo.policy.state_dict().items():
         assert th.equal(parameter, model.policy.state_dict()[name])
     model.learn(N_STEPS)
-    assert model.rollout_buffer.labelled_fraction() == 1.0
+    assert model.rollout_buffer.labeled_fraction() == 1.0
     # The choice of labels follows the seed that PPO saved
     assert model._label_generator.random() == np.random.default_rng(4).random()
 

@@ -1,4 +1,4 @@
-"""SB3Teacher against the model's own predict() on observations normalised by hand."""
+"""SB3Teacher against the model's own predict() on observations normalized by hand."""
 
 from pathlib import Path
 from typing import Any

@@ -60,7 +60,7 @@ def camera_configs(
     size = {"height": height, "width": width}
     # ManiSkill2 changes the dicts that it gets, and ours are shared by several environments
     configs = {key: deepcopy(dict(options.get(key) or {})) for key in ("camera_cfgs", "render_camera_cfgs")}
-    # frames need colours only; the position map, which ManiSkill2 would fetch along with them, costs as much again
+    # frames need colors only; the position map, which ManiSkill2 would fetch along with them, costs as much again
     configs["render_camera_cfgs"].update(size, texture_names=("Color",))
     if view.name == HUMAN_CAMERA:
         configs["render_camera_cfgs"].update(view.settings())

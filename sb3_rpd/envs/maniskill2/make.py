@@ -119,7 +119,7 @@ def make_maniskill2_vec_env(
     :param vec_env_kwargs: Arguments of that class. A ``SubprocVecEnv`` must not ``fork``.
     :param monitor_dir: Where each ``Monitor`` writes its file; None for no files.
     :param env_kwargs: The other arguments of ``make_maniskill2_env``.
-    :return: The vectorised environment.
+    :return: The vectorized environment.
     :raises ValueError: if the processes are to be forked; otherwise as ``make_maniskill2_env``.
     """
     if (vec_env_kwargs or {}).get("start_method") == "fork":

@@ -15,10 +15,10 @@ class CubeState(NamedTuple):
     :param tcp_position: The point between the finger tips; (..., 3).
     :param tcp_quaternion: Its orientation: z is the approach direction, the fingers close along y; (..., 4).
     :param finger_positions: Distance of each finger from the closed position, 0 to 0.04 m; (..., 2).
-    :param cube_position: Centre of the cube to move (StackCube: the red one), 4 cm wide; (..., 3).
+    :param cube_position: Center of the cube to move (StackCube: the red one), 4 cm wide; (..., 3).
     :param cube_quaternion: Its orientation; (..., 4).
-    :param goal_position: Where its centre is to go: the marker's position in LiftCube (straight above the start) and
-        PickCube, 4 cm above the centre of the green cube in StackCube; (..., 3).
+    :param goal_position: Where its center is to go: the marker's position in LiftCube (straight above the start) and
+        PickCube, 4 cm above the center of the green cube in StackCube; (..., 3).
     :param joint_velocities: Of the seven arm joints (rad/s) and of the two fingers (m/s); (..., 9).
     :param is_grasped: 1 where both fingers press on the cube, by the task's own test, otherwise 0; (...).
     """

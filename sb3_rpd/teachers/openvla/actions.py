@@ -24,8 +24,8 @@ def bin_values(bins: int) -> np.ndarray:
     :return: The value of each, first word first, of shape (bins,), in [-1, 1].
     """
     edges = np.linspace(-1.0, 1.0, bins)
-    centres = (edges[:-1] + edges[1:]) / 2
-    values: np.ndarray = centres[np.clip(np.arange(bins)[::-1], 0, bins - 2)]
+    centers = (edges[:-1] + edges[1:]) / 2
+    values: np.ndarray = centers[np.clip(np.arange(bins)[::-1], 0, bins - 2)]
     return values
 
 
@@ -46,9 +46,9 @@ class ActionDecoder:
     @classmethod
     def from_statistics(cls, statistics: Mapping[str, Any], gripper: str, decode: str = "greedy") -> "ActionDecoder":
         """
-        Undo the normalisation of a data set, in which -1 and 1 are its 1st and 99th percentile.
+        Undo the normalization of a data set, in which -1 and 1 are its 1st and 99th percentile.
 
-        :param statistics: ``q01``, ``q99`` and, if only some dimensions are normalised, ``mask``.
+        :param statistics: ``q01``, ``q99`` and, if only some dimensions are normalized, ``mask``.
         :param gripper: One of ``GRIPPERS``; the gripper is the last dimension.
         :param decode: One of ``DECODINGS``.
         """

@@ -61,7 +61,7 @@ def read_action_statistics(folder: Path, unnorm_key: str) -> dict[str, Any]:
 
     :param folder: The checkpoint.
     :param unnorm_key: The data set.
-    :return: ``q01``, ``q99`` (lists) and, if only some dimensions are normalised, ``mask``.
+    :return: ``q01``, ``q99`` (lists) and, if only some dimensions are normalized, ``mask``.
     :raises TeacherError: if the data set is unknown; lists those that are known.
     """
     statistics = dict(read_json(folder, "config.json").get("norm_stats") or {})

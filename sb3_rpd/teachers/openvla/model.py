@@ -55,7 +55,7 @@ class OpenVLAModel(nn.Module):
         """
         Decode one action for each image, greedily: each number given those before it.
 
-        :param images: Normalised images of shape (n, 3 * number of trunks, image_size, image_size).
+        :param images: Normalized images of shape (n, 3 * number of trunks, image_size, image_size).
         :param prompts: The words (token ids) of n prompts of any lengths; each begins with the BOS token.
         :param action_dim: How many numbers make an action.
         :return: Logits over the words that stand for actions, float32, of shape (n, action_dim, action_bins). Other words

@@ -10,7 +10,7 @@ import torch as th
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.teachers.openvla.config import OpenVLAConfig
 from sb3_rpd.teachers.openvla.dependencies import import_extra
-from sb3_rpd.teachers.openvla.resize import crop_centre, resize_bicubic
+from sb3_rpd.teachers.openvla.resize import crop_center, resize_bicubic
 
 PROMPT = "In: What action should the robot take to {instruction}?\nOut:"
 #: Version 0.1 was built on Vicuna, a chat model.
@@ -27,21 +27,21 @@ _BICUBIC = 3  # Pillow's number for it
 @dataclass(frozen=True)
 class ImageProcessor:
     """
-    Resizes and normalises frames; each vision trunk gets its own three channels.
+    Resizes and normalizes frames; each vision trunk gets its own three channels.
 
     :param sizes: Height and width of each trunk's input.
     :param means: Subtracted from the channels of each trunk's input, which are in [0, 1].
     :param stds: What the channels are divided by afterwards.
-    :param centre_crop: Whether to keep only the centre of the frames, for checkpoints that were trained on random crops.
+    :param center_crop: Whether to keep only the center of the frames, for checkpoints that were trained on random crops.
     """
 
     sizes: tuple[tuple[int, int], ...]
     means: tuple[tuple[float, ...], ...]
     stds: tuple[tuple[float, ...], ...]
-    centre_crop: bool = False
+    center_crop: bool = False
 
     @classmethod
-    def from_json(cls, config: Mapping[str, Any], centre_crop: bool = False) -> "ImageProcessor":
+    def from_json(cls, config: Mapping[str, Any], center_crop: bool = False) -> "ImageProcessor":
         """
         Read what a preprocessor_config.json says.
 
@@ -49,7 +49,7 @@ class ImageProcessor:
         ``means`` and ``stds``, and in the published files they are rounded (0.484375 for 0.485).
 
         :param config: The parsed file.
-        :param centre_crop: See the class.
+        :param center_crop: See the class.
         :raises TeacherError: if it asks for another way of resizing than the published checkpoints'.
         """
         resizing = config["tvf_resize_params"]
@@ -63,7 +63,7 @@ class ImageProcessor:
             sizes=tuple((int(one["size"][0]), int(one["size"][1])) for one in resizing),
             means=tuple(tuple(one["mean"]) for one in normalizing),
             stds=tuple(tuple(one["std"]) for one in normalizing),
-            centre_crop=centre_crop,
+            center_crop=center_crop,
         )
 
     def __call__(self, frames: th.Tensor) -> th.Tensor:
@@ -73,8 +73,8 @@ class ImageProcessor:
         :param frames: Shape (n, height, width, 3), uint8.
         :return: Shape (n, 3 * number of trunks, size, size), float32, on the same device.
         """
-        if self.centre_crop:
-            frames = crop_centre(frames, CROP_AREA, self.sizes[0])
+        if self.center_crop:
+            frames = crop_center(frames, CROP_AREA, self.sizes[0])
         resized = {size: resize_bicubic(frames, size).permute(0, 3, 1, 2).float() / 255 for size in set(self.sizes)}
         normalized = []
         for size, *statistics in zip(self.sizes, self.means, self.stds, strict=True):

@@ -1,4 +1,4 @@
-"""Resizing of image batches: Pillow's bicubic filter, on a GPU too, and the centre crop of OpenVLA's evaluations."""
+"""Resizing of image batches: Pillow's bicubic filter, on a GPU too, and the center crop of OpenVLA's evaluations."""
 
 from functools import lru_cache
 
@@ -25,10 +25,10 @@ def _filter(size: int, new_size: int) -> np.ndarray:
     scale = size / new_size
     # shrinking widens the filter, so that no pixel is skipped
     stretch = max(scale, 1.0)
-    centre = (np.arange(new_size)[:, None] + 0.5) * scale
+    center = (np.arange(new_size)[:, None] + 0.5) * scale
     pixel = np.arange(size)
-    inside = (pixel >= (centre - 2 * stretch + 0.5).astype(int)) & (pixel < (centre + 2 * stretch + 0.5).astype(int))
-    weights = np.where(inside, _cubic((pixel + 0.5 - centre) / stretch), 0.0)
+    inside = (pixel >= (center - 2 * stretch + 0.5).astype(int)) & (pixel < (center + 2 * stretch + 0.5).astype(int))
+    weights = np.where(inside, _cubic((pixel + 0.5 - center) / stretch), 0.0)
     weights /= weights.sum(axis=1, keepdims=True)
     rounded: np.ndarray = np.trunc(weights * _UNIT + np.where(weights < 0, -0.5, 0.5))
     return rounded
@@ -77,9 +77,9 @@ def resize_bicubic(images: th.Tensor, size: tuple[int, int]) -> th.Tensor:
     return resize_by_pillow(images.cpu(), size).to(images.device)
 
 
-def crop_centre(images: th.Tensor, area: float, size: tuple[int, int]) -> th.Tensor:
+def crop_center(images: th.Tensor, area: float, size: tuple[int, int]) -> th.Tensor:
     """
-    Cut out the centre and scale it, bilinearly between the corners' centres: what OpenVLA's evaluations do with TensorFlow's
+    Cut out the center and scale it, bilinearly between the corners' centers: what OpenVLA's evaluations do with TensorFlow's
     ``crop_and_resize`` for checkpoints that were trained on random crops.
 
     :param images: Shape (n, height, width, channels), uint8.

@@ -28,7 +28,7 @@ def _select_frames(observations: RawObservation, camera: str | None) -> np.ndarr
     """
     The images among what the environment offers.
 
-    :raises TeacherError: if they are not there, not the only ones, or no 8-bit colour images; says what is there.
+    :raises TeacherError: if they are not there, not the only ones, or no 8-bit color images; says what is there.
     """
     offered = observations if isinstance(observations, dict) else {_FRAME: observations}
     images = [name for name, array in offered.items() if _are_images(array)]
@@ -36,7 +36,7 @@ def _select_frames(observations: RawObservation, camera: str | None) -> np.ndarr
     if wanted not in images:
         shapes = {name: f"{array.dtype}{list(array.shape[1:])}" for name, array in offered.items()}
         raise TeacherError(
-            f"OpenVLATeacher found no camera {wanted!r} with colour images (uint8, height x width x 3); the environment "
+            f"OpenVLATeacher found no camera {wanted!r} with color images (uint8, height x width x 3); the environment "
             f"offers {shapes}. Choose with OpenVLATeacher(camera=...), or offer one in TeacherActionWrapper(observation=...)."
         )
     return offered[wanted]
@@ -49,10 +49,10 @@ def _are_images(array: np.ndarray) -> bool:
 class _Replica:
     """One copy of the network on one device."""
 
-    def __init__(self, folder: Path, device: th.device, dtype: th.dtype, centre_crop: bool) -> None:
+    def __init__(self, folder: Path, device: th.device, dtype: th.dtype, center_crop: bool) -> None:
         self._device, self._dtype = device, dtype
         self._model = load_model(folder, device, dtype)
-        self._process = ImageProcessor.from_json(read_json(folder, "preprocessor_config.json"), centre_crop)
+        self._process = ImageProcessor.from_json(read_json(folder, "preprocessor_config.json"), center_crop)
 
     def action_logits(self, frames: np.ndarray, prompts: Sequence[Sequence[int]], action_dim: int) -> np.ndarray:
         images = self._process(th.from_numpy(np.ascontiguousarray(frames)).to(self._device)).to(self._dtype)
@@ -68,16 +68,16 @@ class OpenVLATeacher(Teacher):
     Needs ``pip install "sb3_rpd[openvla]"``.
 
     :param checkpoint: A folder, or the id of a repository on the Hugging Face hub.
-    :param unnorm_key: The data set by whose statistics actions are un-normalised.
+    :param unnorm_key: The data set by whose statistics actions are un-normalized.
     :param revision: Branch, tag or commit of the repository.
     :param instruction: What to do, where the environment does not say it.
     :param camera: The name of the images among what the environment offers; None for "frame" or the only images that there
         are.
-    :param centre_crop: Keep the central 90 % of each frame's area: for checkpoints that were trained on random crops.
+    :param center_crop: Keep the central 90 % of each frame's area: for checkpoints that were trained on random crops.
     :param gripper: "maniskill" for data whose gripper goes from 0 (closed) to 1 (open), as OpenVLA's does, in an environment
         where it goes from -1 (closed) to 1 (open): the last dimension g becomes 2 g - 1. "keep" leaves it as it is.
     :param decode: The action: "greedy" takes the likeliest word in each dimension, "mean" the mean over the words, which is
-        what minimises a squared error. Either way each dimension is conditioned on the likeliest words before it.
+        what minimizes a squared error. Either way each dimension is conditioned on the likeliest words before it.
     :param device: One of torch's devices, "auto" for a GPU where there is one, or several devices: each gets a copy of the
         network and its share of each batch.
     :param dtype: Precision of the network; None for bfloat16 on a GPU and float32 on a CPU.
@@ -95,7 +95,7 @@ class OpenVLATeacher(Teacher):
         revision: str | None = None,
         instruction: str | None = None,
         camera: str | None = None,
-        centre_crop: bool = False,
+        center_crop: bool = False,
         gripper: str = "maniskill",
         decode: str = "greedy",
         device: str | th.device | Sequence[str | th.device] = "auto",
@@ -112,7 +112,7 @@ class OpenVLATeacher(Teacher):
         self.revision = revision
         self.instruction = instruction
         self.camera = camera
-        self.centre_crop = centre_crop
+        self.center_crop = center_crop
         self.gripper = gripper
         self.decode = decode
         self.device = device
@@ -140,7 +140,7 @@ class OpenVLATeacher(Teacher):
         for name in devices:
             device = th.device("cuda" if th.cuda.is_available() else "cpu") if name == "auto" else th.device(name)
             dtype = self.dtype or (th.float32 if device.type == "cpu" else th.bfloat16)
-            replicas.append(_Replica(self._folder, device, dtype, self.centre_crop))
+            replicas.append(_Replica(self._folder, device, dtype, self.center_crop))
         return replicas
 
     def setup(self, action_space: spaces.Space) -> None:

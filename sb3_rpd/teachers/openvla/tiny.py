@@ -59,7 +59,7 @@ _CONFIG: dict[str, Any] = {
     },
 }
 
-# The gripper is not normalised, as in OpenVLA's own data
+# The gripper is not normalized, as in OpenVLA's own data
 _STATISTICS = {
     "maniskill_human:7.0.0": {
         "action": {

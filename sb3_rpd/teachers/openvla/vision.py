@@ -117,7 +117,7 @@ class VisionTrunk(nn.Module):
         """
         Compute features.
 
-        :param images: Normalised images of shape (batch, 3, image_size, image_size).
+        :param images: Normalized images of shape (batch, 3, image_size, image_size).
         :return: Features of shape (batch, num_patches, embed_dim).
         """
         patches = self.patch_embed(images) + self.pos_embed

@@ -31,11 +31,11 @@ class OpenVLAServerTeacher(RemoteTeacher):
     Ask OpenVLA's own server.
 
     It takes one image and one instruction in a request and gives one action (OpenVLA) or a chunk of them (OpenVLA-OFT),
-    un-normalised. The gripper is as in the model's data, mostly 0 = closed, 1 = open: for ManiSkill and others with -1 and
+    un-normalized. The gripper is as in the model's data, mostly 0 = closed, 1 = open: for ManiSkill and others with -1 and
     +1 pass ``convert_actions=signed_gripper``.
 
     :param url: The server, as "http://host:port" (or "https://").
-    :param unnorm_key: Whose statistics un-normalise the action, such as "bridge_orig"; None where the model has only one.
+    :param unnorm_key: Whose statistics un-normalize the action, such as "bridge_orig"; None where the model has only one.
     :param observation_keys: For each of the server's names the environment's. None sends the environment's only image as
         "image"; OpenVLA-OFT wants more, such as ``{"full_image": "frame", "wrist_image": "hand", "state": "qpos"}``.
     :param instruction: What to do, where the environment does not say it.

@@ -23,7 +23,7 @@ def own_tiny(tiny: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def frames() -> np.ndarray:
-    """Six frames of smooth colours and noise, of another size than the network's input."""
+    """Six frames of smooth colors and noise, of another size than the network's input."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:64, :80] / 64
     waves = [np.stack([np.sin(i + 5 * x), np.cos(3 * y * i), x * y - i % 2], axis=-1) for i in range(6)]

@@ -1,4 +1,4 @@
-"""Bins and un-normalisation by hand."""
+"""Bins and un-normalization by hand."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def certain(words: list[int]) -> np.ndarray:
     return logits
 
 
-def test_unnormalisation_by_hand() -> None:
+def test_unnormalization_by_hand() -> None:
     actions, std = ActionDecoder.from_statistics(STATISTICS, gripper="keep")(certain([255, 128, 1]))
 
     # lowest bin of [-1, 3], the middle of [0, 0.5], and the gripper as it is
@@ -43,7 +43,7 @@ def test_gripper_from_0_and_1_to_minus_1_and_1() -> None:
     np.testing.assert_allclose(decode(certain([128, 128, 128]))[0][0, 2], -1, rtol=1e-6)
 
 
-def test_without_a_mask_everything_is_normalised() -> None:
+def test_without_a_mask_everything_is_normalized() -> None:
     statistics = {"q01": [2.0], "q99": [4.0]}
 
     np.testing.assert_allclose(ActionDecoder.from_statistics(statistics, gripper="keep")(certain([128]))[0], [[3.0]])

@@ -15,7 +15,7 @@ from sb3_rpd import TeacherError
 from sb3_rpd.teachers.openvla.checkpoint import read_json
 from sb3_rpd.teachers.openvla.config import OpenVLAConfig
 from sb3_rpd.teachers.openvla.processing import ImageProcessor, PromptProcessor
-from sb3_rpd.teachers.openvla.resize import crop_centre, resize_bicubic, resize_by_matrices
+from sb3_rpd.teachers.openvla.resize import crop_center, resize_bicubic, resize_by_matrices
 
 sides = st.integers(1, 70)
 
@@ -62,10 +62,10 @@ def test_pixels_of_the_published_preprocessor(tiny: Path, frames: np.ndarray) ->
         np.testing.assert_allclose(result[3:], unit * 2 - 1, atol=2e-6)
 
 
-def test_centre_crop_by_hand() -> None:
+def test_center_crop_by_hand() -> None:
     image = np.random.default_rng(1).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 
-    cropped = crop_centre(th.from_numpy(image[None]), area=0.9, size=(7, 9))[0].numpy()
+    cropped = crop_center(th.from_numpy(image[None]), area=0.9, size=(7, 9))[0].numpy()
 
     side = math.sqrt(0.9)
     for row in range(7):
@@ -80,11 +80,11 @@ def test_centre_crop_by_hand() -> None:
             assert (np.abs(cropped[row, column] - (exact - 0.5)) <= 0.5 + 1e-3).all()
 
 
-def test_centre_crop_is_an_option(tiny: Path, frames: np.ndarray) -> None:
+def test_center_crop_is_an_option(tiny: Path, frames: np.ndarray) -> None:
     config = read_json(tiny, "preprocessor_config.json")
-    cropped = crop_centre(th.from_numpy(frames), area=0.9, size=(56, 56))
+    cropped = crop_center(th.from_numpy(frames), area=0.9, size=(56, 56))
 
-    with_crop = ImageProcessor.from_json(config, centre_crop=True)(th.from_numpy(frames))
+    with_crop = ImageProcessor.from_json(config, center_crop=True)(th.from_numpy(frames))
 
     th.testing.assert_close(with_crop, ImageProcessor.from_json(config)(cropped), rtol=0, atol=0)
 

@@ -27,7 +27,7 @@ def test_defaults_are_the_papers() -> None:
 
     assert teacher.checkpoint == "Juelg/openvla-7b-finetuned-maniskill"
     assert teacher.unnorm_key == "maniskill_human:7.0.0"
-    assert not teacher.centre_crop
+    assert not teacher.center_crop
     assert teacher.decode == "greedy"
     assert teacher.gripper == "maniskill"
     assert teacher.gives_distribution

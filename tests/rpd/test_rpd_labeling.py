@@ -1,4 +1,4 @@
-"""How a rollout is labelled: once for each entry, in batches, beside the environments, with frames held until then."""
+"""How a rollout is labeled: once for each entry, in batches, beside the environments, with frames held until then."""
 
 import gc
 import threading
@@ -114,7 +114,7 @@ class FrameCensus(BaseCallback):
     """
     Counts at each step how many of the frames that came with the steps so far are still alive.
 
-    :param asynchronous: Whether to give the labelling thread the time to answer what it has been asked.
+    :param asynchronous: Whether to give the labeling thread the time to answer what it has been asked.
     :param expected: The largest number that may be.
     """
 
@@ -155,7 +155,7 @@ def test_quick_teacher_is_asked_in_place_until_it_is_slow(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("asynchronous", [True, False])
-def test_frames_are_held_only_until_they_are_labelled(asynchronous: bool) -> None:
+def test_frames_are_held_only_until_they_are_labeled(asynchronous: bool) -> None:
     def build() -> gym.Env:
         return TeacherActionWrapper(SpacesEnv(BOX), observation={"frame": lambda env: np.zeros((16, 16, 3), np.uint8)})
 
@@ -174,17 +174,17 @@ def test_frames_are_held_only_until_they_are_labelled(asynchronous: bool) -> Non
     assert len(census.frames) == 80 * N_ENVS
 
 
-# ---------------------------------------------------------------- which entries are labelled
+# ---------------------------------------------------------------- which entries are labeled
 
 
-def labelled(model: RPD) -> np.ndarray:
+def labeled(model: RPD) -> np.ndarray:
     return ~np.isnan(model.rollout_buffer.teacher_actions).any(axis=2)
 
 
 def test_every_kth_step_of_each_environment_in_turn() -> None:
     teacher = NamingTeacher()
     model = make_model(teacher, label_every=4).learn(N_STEPS * N_ENVS)
-    pattern = labelled(model)
+    pattern = labeled(model)
     for env in range(N_ENVS):
         assert np.flatnonzero(pattern[:, env]).tolist() == [t for t in range(N_STEPS) if (t + env) % 4 == 0]
     assert sum(len(query) for query in teacher.asked) == pattern.sum()
@@ -196,38 +196,38 @@ def test_every_kth_step_counts_on_from_rollout_to_rollout(every: int, n_envs: in
     """Also where a rollout is shorter than k, as with many environments."""
     env = DummyVecEnv([naming_env(index) for index in range(n_envs)])
     model = make_model(NamingTeacher(), env, label_every=every, n_steps=6, batch_size=6)
-    patterns = [labelled(model.learn(6 * n_envs, reset_num_timesteps=False)) for _ in range(5)]
+    patterns = [labeled(model.learn(6 * n_envs, reset_num_timesteps=False)) for _ in range(5)]
     expected = (np.arange(30)[:, None] + np.arange(n_envs)) % every == 0
     np.testing.assert_array_equal(np.concatenate(patterns), expected)
 
 
 def test_random_fraction_has_its_own_seeded_generator() -> None:
     models = [make_model(NamingTeacher(), label_fraction=0.4, seed=seed) for seed in (0, 0, 1)]
-    patterns = [labelled(model.learn(N_STEPS * N_ENVS)) for model in models]
+    patterns = [labeled(model.learn(N_STEPS * N_ENVS)) for model in models]
     np.testing.assert_array_equal(patterns[0], patterns[1])
     assert (patterns[0] != patterns[2]).any()
     expected = np.random.default_rng(0).random((N_STEPS, N_ENVS)) < 0.4
     np.testing.assert_array_equal(patterns[0], expected)
 
 
-def test_loss_is_over_what_is_labelled() -> None:
+def test_loss_is_over_what_is_labeled() -> None:
     model = make_model(scripted_teacher(BOX), DummyVecEnv([lambda: SpacesEnv(BOX)]), label_every=3)
     model.learn(N_STEPS)
     batch = next(model.rollout_buffer.get(None))
-    assert batch.teacher_labels.labelled.sum() == 4
+    assert batch.teacher_labels.labeled.sum() == 4
     assert not batch.teacher_labels.actions.isnan().any()
     observations = batch.observations.numpy()
-    wanted = scripted_teacher(BOX)(observations) * batch.teacher_labels.labelled.numpy()[:, None]
+    wanted = scripted_teacher(BOX)(observations) * batch.teacher_labels.labeled.numpy()[:, None]
     np.testing.assert_allclose(batch.teacher_labels.actions.numpy(), wanted, atol=1e-6)
 
 
-def test_rollout_that_begins_at_coefficient_0_is_not_labelled() -> None:
+def test_rollout_that_begins_at_coefficient_0_is_not_labeled() -> None:
     teacher = NamingTeacher()
     # The coefficient falls to 0 with the second half of training
     model = make_model(teacher, imitation_coef=lambda left: float(left > 0.5))
     model.learn(4 * N_STEPS * N_ENVS)
     assert sum(len(query) for query in teacher.asked) == 2 * N_STEPS * N_ENVS
-    assert not labelled(model).any()
+    assert not labeled(model).any()
 
 
 @pytest.mark.parametrize(("arguments", "share"), [({}, 1.0), ({"label_every": 7}, 1 / 7)], ids=["all", "every"])
@@ -243,7 +243,7 @@ def test_teacher_is_asked_only_while_the_gate_is_open(arguments: dict[str, Any],
     gate = SuccessGate(0.5, coef=2.0)
     settings = {"imitation_coef": gate, "n_steps": 7, "batch_size": 7, "stats_window_size": 1} | arguments
     model = make_model(counting, DummyVecEnv([lambda: SpacesEnv(BOX)]), **settings)
-    shares = [labelled(model.learn(7, reset_num_timesteps=False)).mean() for _ in range(6)]
+    shares = [labeled(model.learn(7, reset_num_timesteps=False)).mean() for _ in range(6)]
     # Episodes end after steps 7 (failure), 12 (success), 19 (failure), 24 (success), 31 (failure); rollouts after 7, 14, ...
     is_open = np.array([True, True, False, True, False, True])
     np.testing.assert_allclose(shares, share * is_open)
