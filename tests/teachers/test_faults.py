@@ -50,7 +50,9 @@ def test_faults_act_one_after_the_other_and_noise_and_bias_come_on_top() -> None
     answer = degraded(faults=faults, bias=[0.0, 10.0, 0.0]).predict(states)
     # seen as 3.5, inverted to -3.5, with the bias 6.5; in the second row the stall makes it 0, with the bias 10
     np.testing.assert_array_equal(answer, [[2, 6.5, 0], [0.25, 10, 0]])
-    noisy = degraded(faults=faults, noise_std=1.0, seed=5).predict(states) - degraded(noise_std=1.0, seed=5).predict(0 * states)
+    noisy = degraded(faults=faults, noise_std=1.0, seed=5).predict(states) - degraded(noise_std=1.0, seed=5).predict(
+        0 * states
+    )
     np.testing.assert_allclose(noisy, [[2, -3.5, 0], [0.25, 0, 0]], atol=1e-6)
 
 
