@@ -22,6 +22,7 @@ class DAgger(RPD):
         super()._setup_model()
         self._states: list[np.ndarray] = []
         self._answers: list[np.ndarray] = []
+        self._choice = np.random.default_rng(self.seed)
 
     def train(self) -> None:
         """Fit the student to the labels of all rollouts so far, by as many gradient steps as PPO makes on one rollout."""
@@ -33,7 +34,7 @@ class DAgger(RPD):
         entries = self.n_steps * self.n_envs
         losses = []
         for _ in range(self.n_epochs * -(-entries // self.batch_size)):
-            chosen = np.random.randint(len(states), size=min(self.batch_size, entries))
+            chosen = self._choice.integers(len(states), size=min(self.batch_size, entries))
             labels = TeacherLabels(
                 actions=self._to_tensor(answers[chosen]), labeled=th.ones(len(chosen), dtype=th.bool, device=self.device)
             )
@@ -50,10 +51,10 @@ class DAgger(RPD):
         answers = buffer.teacher_actions.reshape(-1, buffer.action_dim)
         labeled = ~np.isnan(answers).any(axis=1)
         states = buffer.observations.reshape(len(answers), -1)[labeled]
-        # The statistics move on: what is kept is what the environment gave
-        self._states.append(
-            np.array(states if self._vec_normalize_env is None else self._vec_normalize_env.unnormalize_obs(states))
-        )
+        if self._vec_normalize_env is not None:
+            # The statistics move on: what is kept is what the environment gave
+            states = self._vec_normalize_env.unnormalize_obs(states)
+        self._states.append(np.array(states))
         self._answers.append(answers[labeled].copy())
 
     def _normalized(self, states: np.ndarray) -> Any:

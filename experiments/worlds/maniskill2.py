@@ -1,4 +1,4 @@
-"""The suite on ManiSkill2: the cube tasks from state observations, their scripted teachers, and what those are made to do wrong."""
+"""The suite on ManiSkill2: cube tasks from state observations, and what their scripted teachers are made to do wrong."""
 
 from collections.abc import Callable
 from functools import partial

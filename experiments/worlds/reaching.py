@@ -22,7 +22,7 @@ LATE_BY = 35
 
 
 class ReachingTeacher(Teacher):
-    """Goes straight for the object and closes its fingers there; fingers that are closed open first. It solves every episode."""
+    """Goes straight for the object and closes its fingers there; closed fingers open first. It solves every episode."""
 
     def predict(self, observations: RawObservation, instructions: Sequence[str] | None = None) -> np.ndarray:
         assert isinstance(observations, dict)

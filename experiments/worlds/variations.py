@@ -1,8 +1,8 @@
 """
 Variations of ManiSkill2's LiftCube that its scripted teacher cannot solve, registered by being imported.
 
-The teacher is the one for LiftCube-v0, as it is: it goes for the cube, closes its fingers at a cube of 4 cm and lifts it to the
-marker. Each variation is solved by other motions of the same hand.
+The teacher is the one for LiftCube-v0, as it is: it goes for the cube, closes its fingers at a cube of 4 cm and lifts it to
+the marker. Each variation is solved by other motions of the same hand.
 """
 
 from typing import Any
@@ -33,15 +33,15 @@ class LiftCubeHigherEnv(LiftCubeEnv):
     goal_height = 0.3
 
     def _initialize_task(self) -> None:
-        self.goal_pos = self.obj.pose.p + [0, 0, LiftCubeEnv.goal_height]
+        self.goal_pos = self.obj.pose.p + np.array([0, 0, LiftCubeEnv.goal_height])
         self.goal_site.set_pose(Pose(self.goal_pos))
 
 
 @register_env("LiftCubeBesideBlock-v0", max_episode_steps=200)
 class LiftCubeBesideBlockEnv(LiftCubeEnv):
     """
-    A fixed block stands so near to the cube that the teacher comes down on it with one finger. With the hand 1.5 cm to the other
-    side there is room for the finger between the two.
+    A fixed block stands so near to the cube that the teacher comes down on it with one finger. With the hand 1.5 cm to the
+    other side there is room for the finger between the two.
     """
 
     gap = 0.025

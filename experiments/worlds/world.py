@@ -20,8 +20,9 @@ class World:
     :param normalize_observations: Whether ``VecNormalize`` stands between environments and student.
     :param settings: PPO's settings, the same for each method.
     :param policy_kwargs: The student's network, the same for each method.
-    :param coefs: The imitation coefficient of each loss. That of the MSE is the world's choice; with the others, each loss pulls
-        the student about as hard as the MSE does, at an error of 0.5 and with the student's standard deviation at the start.
+    :param coefs: The imitation coefficient of each loss. That of the MSE is the world's choice; with the others, each loss
+        pulls the student about as hard as the MSE does, at an error of 0.5 and with the student's standard deviation at the
+        start.
     :param directions: Which dimensions of the action make up a direction, by name, for the directional loss.
     :param shut_off: Window and patience of the ``RewardTrendGate`` that ends the directional guidance.
     :param teacher_std: Standard deviation that is ascribed to the teacher where a method asks for its distribution: the
