@@ -21,13 +21,13 @@ RECOMMENDED: dict[str, Any] = {}
 class Method:
     """
     :param label: What the report calls it.
-    :param algorithm: The class of the student.
+    :param algorithm: The class of the student; None where the teacher acts by itself.
     :param arguments: What it is given in a world beside that world's settings.
     :param needs_distribution: Whether its teacher must give a distribution.
     """
 
     label: str
-    algorithm: type[PPO]
+    algorithm: type[PPO] | None
     arguments: Callable[[World], dict[str, Any]] = lambda world: {}
     needs_distribution: bool = False
 
@@ -46,7 +46,11 @@ def _directional(world: World) -> dict[str, Any]:
     return {"imitation_loss": Cosine(groups=world.directions), "imitation_coef": gate, "label_fraction": 0.2}
 
 
+#: What the teacher achieves by itself, in the episodes in which the students are evaluated.
+TEACHER = "teacher"
+
 METHODS: Mapping[str, Method] = {
+    TEACHER: Method("teacher alone", None),
     "ppo": Method("PPO", PPO),
     "rpd": Method("RPD (paper: MSE)", RPD, _imitating("mse")),
     "l1": Method("RPD, L1", RPD, _imitating("l1")),

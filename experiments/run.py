@@ -51,8 +51,8 @@ def do(run: Run, folder: Path) -> str:
     """Train, and write the result. :return: A line about it."""
     result = train(run)
     write(run, result, folder)
-    last, best = result["last"], result["best"]
-    return f"last {last['successes']}, best {best['successes']} of {best['episodes']}, {result['seconds']:.0f} s"
+    counts = ", ".join(f"{name} {result[name]['successes']}" for name in ("last", "best") if name in result)
+    return f"{counts} of {result['last']['episodes']}, {result['seconds']:.0f} s"
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
-from experiments.methods import METHODS
+from experiments.methods import METHODS, TEACHER
 from experiments.runs import Run
 from experiments.teachers import CountedTeacher
 from experiments.worlds import WORLDS
@@ -54,6 +54,9 @@ class ExploringSuccess(BaseCallback):
 def settings_of(run: Run) -> dict[str, Any]:
     """:return: All that the result of a run depends on beside its own fields, as JSON holds it."""
     world, method = WORLDS[run.suite], METHODS[run.method]
+    if method.algorithm is None:
+        assert run.error is not None
+        return {"teacher_error": world.errors[run.error], "evaluation_episodes": world.evaluation_episodes}
     return {
         "algorithm": method.algorithm.__name__,
         "arguments": {name: repr(value) for name, value in method.arguments(world).items()},
@@ -74,6 +77,23 @@ def train(run: Run) -> dict[str, Any]:
     :param run: What to do.
     :return: What came of it, as JSON can hold it; without the run and its settings.
     """
+    started = time.monotonic()
+    result = _evaluate_teacher_alone(run) if run.method == TEACHER else _train_student(run)
+    versions = {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
+    return {**result, "seconds": round(time.monotonic() - started, 1), "versions": versions}
+
+
+def _evaluate_teacher_alone(run: Run) -> dict[str, Any]:
+    assert run.error is not None
+    world = WORLDS[run.suite]
+    env = world.make_env(run.task, run.error, run.reward, world.n_envs, EVALUATION_SEED)
+    teacher = world.make_teacher(run.task, run.error, EVALUATION_SEED)
+    evaluation = evaluate_teacher(teacher, env, world.evaluation_episodes, seed=EVALUATION_SEED)
+    env.close()
+    return {"last": _as_json(evaluation)}
+
+
+def _train_student(run: Run) -> dict[str, Any]:
     world = WORLDS[run.suite]
     env = world.make_env(run.task, run.error, run.reward, world.n_envs, 100 * run.seed)
     reward_mode = env.get_attr("reward_mode")[0]
@@ -84,9 +104,7 @@ def train(run: Run) -> dict[str, Any]:
         selection_env, every=run.steps // world.selections, n_episodes=world.selection_episodes, seed=SELECTION_SEED
     )
     exploring = ExploringSuccess(run.steps // CURVE_POINTS)
-    started = time.monotonic()
     model.learn(run.steps, callback=CallbackList([exploring, keep_best]))
-    seconds = time.monotonic() - started
 
     evaluation_env = world.make_env(run.task, None, run.reward, world.n_envs, EVALUATION_SEED)
     last = _evaluate(model, evaluation_env, world)
@@ -101,8 +119,6 @@ def train(run: Run) -> dict[str, Any]:
         "last": _as_json(last),
         "best": {**_as_json(best), "found_at": keep_best.best[0]},
         "queries": teacher.queries if teacher is not None else 0,
-        "seconds": round(seconds, 1),
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
     }
 
 
@@ -115,6 +131,7 @@ def _make_student(run: Run, world: World, env: VecEnv) -> tuple[PPO, CountedTeac
         std = world.teacher_std if method.needs_distribution else None
         teacher = CountedTeacher(world.make_teacher(run.task, run.error, run.seed), std)
         arguments |= {"label_every": run.label_every, **method.arguments(world), "teacher": teacher}
+    assert method.algorithm is not None
     make: Callable[..., PPO] = method.algorithm
     return make("MlpPolicy", env, **arguments), teacher
 
