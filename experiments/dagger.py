@@ -52,7 +52,7 @@ class DAgger(RPD):
         labeled = ~np.isnan(answers).any(axis=1)
         states = buffer.observations.reshape(len(answers), -1)[labeled]
         if self._vec_normalize_env is not None:
-            # The statistics move on: what is kept is what the environment gave
+            # They move on: what is kept is what the environment gave, by the statistics at the end of the rollout
             states = self._vec_normalize_env.unnormalize_obs(states)
         self._states.append(np.array(states))
         self._answers.append(answers[labeled].copy())

@@ -5,6 +5,7 @@ Do the runs that are missing.
     python -m experiments.run maniskill2 --processes 2
     python -m experiments.run maniskill2 --methods ppo rpd --only LiftCube-v0 --seeds 0
     python -m experiments.run fast --list                # what is done and what is missing
+    python -m experiments.run fast --steps 1600 --results runs/trial      # does it run? too short to learn anything
 
 It may be killed at any moment and started again: a result is written when its run is complete, and a run whose result is
 there is not done again, unless its declared settings have changed.
@@ -21,6 +22,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 # Before numpy and torch are imported, here and in the processes to come
@@ -93,6 +95,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--methods", nargs="+", metavar="METHOD", help="only these methods")
     parser.add_argument("--seeds", nargs="+", type=int, metavar="SEED", help="only these seeds")
     parser.add_argument("--only", metavar="TEXT", help="only runs whose file name holds this")
+    parser.add_argument("--steps", type=int, metavar="N", help="train for N steps and not for as long as declared")
     parser.add_argument("--list", action="store_true", help="say what is done and what is missing, and do nothing")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where the results are kept")
     return parser.parse_args(arguments)
@@ -100,8 +103,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse_arguments(arguments)
+    length = {} if options.steps is None else {"steps": options.steps}
     wanted = [
-        run
+        replace(run, **length) if run.steps else run
         for run in runs_of(options.suite)
         if (options.methods is None or run.method in options.methods)
         and (options.seeds is None or run.seed in options.seeds)

@@ -62,6 +62,33 @@ def test_probability_of_improvement_by_hand() -> None:
     assert probability_of_improvement([[1, 1]], [[1, 1]]) == 0.5
 
 
+def test_as_rliable_has_it() -> None:
+    # ten runs of each of four tasks. rliable 1.2.0: IQM of the aggregates and their intervals from 20,000 resamples, the
+    # probability of improvement from 5,000
+    ours = [
+        [0.75, 0.49, 0.58, 0.32, 0.95, 0.97, 0.92, 0.41, 0.47, 0.32],
+        [0.18, 0.6, 0.53, 0.92, 0.5, 0.77, 0.86, 0.95, 0.75, 0.49],
+        [0.75, 0.21, 1.0, 0.73, 0.85, 0.63, 0.81, 0.66, 0.73, 0.8],
+        [0.76, 0.63, 0.9, 0.94, 0.31, 0.48, 0.38, 0.58, 0.94, 0.19],
+    ]
+    theirs = [
+        [0.87, 0.64, 0.46, 0.78, 0.21, 0.97, 0.52, 0.08, 0.1, 0.22],
+        [0.26, 0.55, 0.89, 0.38, 0.31, 0.14, 0.57, 0.3, 0.5, 0.31],
+        [0.74, 0.46, 0.22, 0.45, 0.4, 0.5, 0.24, 0.35, 0.84, 0.54],
+        [0.26, 0.8, 0.42, 0.37, 0.5, 0.31, 0.17, 0.15, 0.69, 0.23],
+    ]
+    for scores, value, low, high in ((ours, 0.6695, 0.579, 0.765), (theirs, 0.4075, 0.3315, 0.5)):
+        estimate = stratified_bootstrap(scores, resamples=4_000)
+        assert estimate.value == pytest.approx(value)
+        np.testing.assert_allclose([estimate.low, estimate.high], [low, high], atol=0.01)
+    assert probability_of_improvement(ours, theirs) == pytest.approx(0.73125)
+    improvement = stratified_bootstrap(
+        [*ours, *theirs], lambda tasks: probability_of_improvement(tasks[:4], tasks[4:]), resamples=4_000
+    )
+    np.testing.assert_allclose([improvement.low, improvement.high], [0.61875, 0.84125], atol=0.01)
+    np.testing.assert_allclose(performance_profile(ours, [0, 0.25, 0.5, 0.75, 0.9]), [1, 0.925, 0.675, 0.375, 0.2])
+
+
 @given(scores_of_tasks, st.integers(0, 100))
 def test_improvement_on_each_other_adds_up_to_one(scores: Any, seed: int) -> None:
     shuffled = [np.random.default_rng(seed).permutation(len(task)) / 7 for task in scores]
