@@ -6,13 +6,14 @@
 #   make lint       ruff                               make format     let ruff repair what it can
 #   make type       mypy                               make doc        the documentation, in docs/_build/html
 #   make bench      the benchmarks (records in runs/bench; SB3_DISTILL=FOLDER, a copy of sb3_distill, compares with that as well)
+#   make evidence   the runs behind docs/results that are missing, then the report (SUITES=fast, PROCESSES=2, EVIDENCE_ARGS=...)
 #   make clean      remove the virtual environment and everything built
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-sb3 test-transformers lint format type doc bench clean
+.PHONY: help demo test test-sb3 test-transformers lint format type doc bench evidence clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -22,7 +23,7 @@ TORCH ?= torch==2.13.0
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-CHECKED := sb3_rpd tests examples benchmarks docs/conf.py
+CHECKED := sb3_rpd tests examples benchmarks experiments docs/conf.py
 BENCHMARKS := rollout_memory label_overlap env_overhead openvla_throughput process_teacher
 
 # Small tensors: a second thread gains nothing and costs a lot as soon as the cores are busy.
@@ -91,6 +92,13 @@ bench: $(VENV)/.extra-extra $(VENV)/.extra-openvla
 	mkdir -p runs/bench
 	$(BIN)/python benchmarks/training_speed.py --json runs/bench/training_speed.json $(if $(SB3_DISTILL),--ppd $(SB3_DISTILL))
 	for benchmark in $(BENCHMARKS); do $(BIN)/python benchmarks/$$benchmark.py --json runs/bench/$$benchmark.json; done
+
+SUITES ?= fast maniskill2
+PROCESSES ?= 1
+# Days, from nothing; it may be ended and started again at any time
+evidence: $(VENV)/.extra-extra
+	for suite in $(SUITES); do $(BIN)/python -m experiments.run $$suite --processes $(PROCESSES) $(EVIDENCE_ARGS); done
+	$(BIN)/python -m experiments.report
 
 clean:
 	rm -rf .venv .venv-transformers build dist docs/_build runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import numpy as np
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
+from stable_baselines3.common.utils import safe_mean
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from experiments.methods import METHODS, TEACHER
@@ -48,7 +48,7 @@ class ExploringSuccess(BaseCallback):
         last = self.curve[-1][0] if self.curve else 0
         successes = self.model.ep_success_buffer
         if successes and self.num_timesteps - last >= self.every:
-            self.curve.append((self.num_timesteps, round(float(np.mean(successes)), 3)))
+            self.curve.append((self.num_timesteps, round(safe_mean(successes), 3)))
 
 
 def settings_of(run: Run) -> dict[str, Any]:

@@ -94,10 +94,9 @@ def page(collected: Collected, folder: Path) -> str:
 def _about(collected: Collected) -> str:
     world = WORLDS[collected.suite]
     used = {row.error for row in ROWS[collected.suite]}
-    done = len({id(result) for by_method in collected.results.values() for found in by_method.values() for result in found})
     return ABOUT.format(
         suite=collected.suite,
-        done=done,
+        done=collected.n_runs,
         wanted=len(runs_of(collected.suite)),
         errors="\n".join(f"- {name}: {text}" for name, text in world.errors.items() if name in used),
         selections=world.selections,

@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments.methods import METHODS, TEACHER
 from experiments.results import find
-from experiments.runs import ROWS, SEEDS, Row
+from experiments.runs import ROWS, SEEDS, Row, Run
 
 #: A number that a run is judged by.
 Score = Callable[[dict[str, Any]], float]
@@ -50,6 +50,12 @@ class Collected:
     def rows(self) -> list[Row]:
         """The rows that have any result."""
         return [row for row, by_method in self.results.items() if any(by_method[method] for method in row.methods)]
+
+    @property
+    def n_runs(self) -> int:
+        """How many runs have a result; PPO's count once, whatever number of rows they serve."""
+        found = (result for by_method in self.results.values() for results in by_method.values() for result in results)
+        return len({Run(**result["run"]) for result in found})
 
     def scores(self, row: Row, method: str, score: Score) -> np.ndarray:
         """:return: The score of each finished seed, shape (n_seeds,)."""

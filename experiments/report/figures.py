@@ -81,7 +81,8 @@ def intervals(collected: Collected, methods: Sequence[str], rows: Sequence[Row],
 
 def _curve(panel: Any, results: list[dict[str, Any]], row: Row, name: str, color: str) -> None:
     steps = np.linspace(0, row.steps, 81)[1:]
-    curves = np.array([np.interp(steps, *zip(*result["curve"], strict=True)) for result in results if result["curve"]])
+    points = [np.array(result["curve"]) for result in results if result["curve"]]
+    curves = np.array([np.interp(steps, curve[:, 0], curve[:, 1]) for curve in points])
     mean = curves.mean(axis=0)
     error = curves.std(axis=0) / np.sqrt(len(curves))
     panel.plot(steps, mean, color=color, label=name, linewidth=1.2)

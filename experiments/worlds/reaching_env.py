@@ -4,7 +4,6 @@ A world of seconds: a hand in a box reaches for an object and closes its fingers
 All copies are moved by one set of array operations. The state is what is needed to act well; there is no contact.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -123,7 +122,7 @@ class ReachingVecEnv(VecEnv):
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
         raise NotImplementedError("The copies of a ReachingVecEnv have no attributes of their own.")
 
-    def env_method(self, method_name: str, *args: Any, indices: VecEnvIndices = None, **kwargs: Any) -> Sequence[Any]:
+    def env_method(self, method_name: str, *args: Any, indices: VecEnvIndices = None, **kwargs: Any) -> list[Any]:
         raise NotImplementedError("The copies of a ReachingVecEnv have no methods of their own.")
 
     def env_is_wrapped(self, wrapper_class: type[gym.Wrapper], indices: VecEnvIndices = None) -> list[bool]:

@@ -65,9 +65,7 @@ def stratified_bootstrap(
     tasks = [np.asarray(task, dtype=np.float64) for task in scores]
     value = statistic(tasks)
     generator = np.random.default_rng(seed)
-    resampled = [
-        statistic([task[generator.integers(len(task), size=len(task))] for task in tasks]) for _ in range(resamples)
-    ]
+    resampled = [statistic([task[generator.integers(len(task), size=len(task))] for task in tasks]) for _ in range(resamples)]
     low, high = np.quantile(resampled, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Estimate(value, float(low), float(high))
 
@@ -83,7 +81,8 @@ def performance_profile(scores: Scores, thresholds: Sequence[float] | np.ndarray
     """
     _pooled(scores)
     limits = np.asarray(thresholds, dtype=np.float64)
-    return np.mean([(np.asarray(task)[:, np.newaxis] > limits).mean(axis=0) for task in scores], axis=0)
+    shares = [(np.asarray(task)[:, np.newaxis] > limits).mean(axis=0) for task in scores]
+    return np.asarray(np.mean(shares, axis=0))
 
 
 def probability_of_improvement(scores: Scores, other: Scores) -> float:
