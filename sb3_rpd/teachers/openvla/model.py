@@ -1,12 +1,14 @@
 """The network of OpenVLA: vision trunks, projector and Llama, decoded greedily for a batch of images and prompts."""
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch as th
 import torch.nn.functional as F
 from torch import nn
 
+from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.teachers.openvla.config import OpenVLAConfig
 from sb3_rpd.teachers.openvla.dependencies import import_extra
 from sb3_rpd.teachers.openvla.vision import Projector, VisionBackbone
@@ -16,6 +18,26 @@ def _make_llama(text: Mapping[str, Any]) -> Any:
     transformers = import_extra("transformers")
     config = transformers.LlamaConfig(**text)
     return transformers.AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
+
+
+def cache_argument(forward: Callable[..., Any]) -> str:
+    """
+    What the installed release of transformers calls the argument that takes the keys and values of earlier words.
+
+    Another name would be swallowed without a word: the cache stays empty, and only the first number of an action is right.
+
+    :param forward: The ``forward`` of a language model.
+    :raises TeacherError: if it is neither of the names known.
+    """
+    parameters = inspect.signature(forward).parameters
+    for name in ("cache", "past_key_values"):  # since 5.24; until 5.40
+        if name in parameters:
+            return name
+    version = import_extra("transformers").__version__
+    raise TeacherError(
+        f"OpenVLATeacher cannot decode with transformers {version}, whose Llama takes no cache by a name that it knows. "
+        "Install an earlier release."
+    )
 
 
 class OpenVLAModel(nn.Module):
@@ -65,17 +87,18 @@ class OpenVLAModel(nn.Module):
         padded = not bool(mask.all())
         first = self.config.first_action_token
         head = self.language_model.lm_head.weight[first : first + self.config.action_bins]
-        cache = import_extra("transformers").DynamicCache()
+        llama = self.language_model.model
+        cache = {cache_argument(llama.forward): import_extra("transformers").DynamicCache()}
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
         logits: list[th.Tensor] = []
         while True:
-            hidden = self.language_model.model(
+            hidden = llama(
                 inputs_embeds=embeddings,
                 # without padding, plain causal attention has the faster kernels
                 attention_mask=mask if padded else None,
                 position_ids=positions,
-                past_key_values=cache,
                 use_cache=True,
+                **cache,
             ).last_hidden_state[:, -1]
             logits.append(F.linear(hidden, head).float())
             if len(logits) == action_dim:

@@ -1,6 +1,7 @@
 """The network against a slow reference, and against the tensors of the published checkpoints."""
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,11 @@ import safetensors.torch
 import torch as th
 from openvla_reference import Reference
 
+from sb3_rpd import TeacherError
 from sb3_rpd.teachers.openvla import OpenVLATeacher
 from sb3_rpd.teachers.openvla.checkpoint import load_model, read_json
 from sb3_rpd.teachers.openvla.config import OPENVLA_7B, OpenVLAConfig
-from sb3_rpd.teachers.openvla.model import OpenVLAModel
+from sb3_rpd.teachers.openvla.model import OpenVLAModel, cache_argument
 from sb3_rpd.teachers.openvla.processing import ImageProcessor, PromptProcessor
 
 FIRST_ACTION_WORD = 99  # of the tiny checkpoint: 5 special words and 94 printable characters come before
@@ -139,6 +141,48 @@ def test_batch_and_single_rows_agree(tiny: Path, frames: np.ndarray, instruction
     assert len({len(prompt) for prompt in prompts}) > 2  # so there was padding
     assert th.equal(together.argmax(dim=2), alone.argmax(dim=2))
     th.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
+
+
+@th.inference_mode()
+def test_decoding_step_by_step_equals_one_pass_over_the_whole_answer(
+    tiny: Path, frames: np.ndarray, instructions: list[str]
+) -> None:
+    """Without the words before them, all numbers of an action but the first would be others."""
+    images, prompts = inputs(tiny, frames, instructions)
+    model = load_model(tiny, th.device("cpu"), th.float32)
+    head = model.language_model.lm_head.weight[ACTION_WORDS]
+
+    logits = model.action_logits(images, prompts, action_dim=7)
+
+    answers = logits.argmax(dim=2) + FIRST_ACTION_WORD
+    for row, prompt in enumerate(prompts):
+        embeddings, _ = model.assemble(images[row : row + 1], [[*prompt, *answers[row, :-1].tolist()]])
+        whole = model.language_model.model(inputs_embeds=embeddings, use_cache=False).last_hidden_state[0, -7:] @ head.T
+        th.testing.assert_close(logits[row], whole, rtol=1e-4, atol=1e-4)
+        alone = model.language_model.model(inputs_embeds=embeddings[:, -1:], use_cache=False).last_hidden_state[0, -1] @ head.T
+        assert (logits[row, -1] - alone).abs().max() > 0.1
+
+
+def test_decoding_warns_of_nothing(tiny: Path, frames: np.ndarray) -> None:
+    images, prompts = inputs(tiny, frames[:1], ["push"])
+    model = load_model(tiny, th.device("cpu"), th.float32)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.action_logits(images, prompts, action_dim=2)
+
+
+def test_the_caches_name_is_that_of_the_installed_release() -> None:
+    def until_5_23(inputs_embeds: object, past_key_values: object = None, **kwargs: object) -> None: ...
+
+    def since_5_24(inputs_embeds: object, cache: object = None, **kwargs: object) -> None: ...
+
+    def some_day(inputs_embeds: object, memory: object = None, **kwargs: object) -> None: ...
+
+    assert cache_argument(until_5_23) == "past_key_values"
+    assert cache_argument(since_5_24) == "cache"
+    with pytest.raises(TeacherError, match=r"transformers \d+\..*takes no cache.*earlier release"):
+        cache_argument(some_day)
 
 
 def test_another_image_or_instruction_changes_the_action(tiny: Path, frames: np.ndarray) -> None:
