@@ -9,13 +9,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.optional_imports import import_optional
 from sb3_rpd.teachers.openvla.config import OpenVLAConfig
-from sb3_rpd.teachers.openvla.dependencies import import_extra
 from sb3_rpd.teachers.openvla.vision import Projector, VisionBackbone
 
 
 def _make_llama(text: Mapping[str, Any]) -> Any:
-    transformers = import_extra("transformers")
+    transformers = import_optional("transformers", extra="openvla")
     config = transformers.LlamaConfig(**text)
     return transformers.AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
 
@@ -33,7 +33,7 @@ def cache_argument(forward: Callable[..., Any]) -> str:
     for name in ("cache", "past_key_values"):  # since 5.24; until 5.40
         if name in parameters:
             return name
-    version = import_extra("transformers").__version__
+    version = import_optional("transformers", extra="openvla").__version__
     raise TeacherError(
         f"OpenVLATeacher cannot decode with transformers {version}, whose Llama takes no cache by a name that it knows. "
         "Install an earlier release."
@@ -65,7 +65,7 @@ class OpenVLAModel(nn.Module):
 
         :param device: Where the model is.
         """
-        rotary_class = import_extra("transformers.models.llama.modeling_llama").LlamaRotaryEmbedding
+        rotary_class = import_optional("transformers.models.llama.modeling_llama", extra="openvla").LlamaRotaryEmbedding
         for module in list(self.language_model.modules()):
             for name, child in list(module.named_children()):
                 if isinstance(child, rotary_class):
@@ -88,7 +88,7 @@ class OpenVLAModel(nn.Module):
         first = self.config.first_action_token
         head = self.language_model.lm_head.weight[first : first + self.config.action_bins]
         llama = self.language_model.model
-        cache = {cache_argument(llama.forward): import_extra("transformers").DynamicCache()}
+        cache = {cache_argument(llama.forward): import_optional("transformers", extra="openvla").DynamicCache()}
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
         logits: list[th.Tensor] = []
         while True:
