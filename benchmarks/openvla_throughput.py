@@ -45,6 +45,9 @@ def make_7b(device: th.device) -> OpenVLAModel:
         # norms and other vectors of ones, matrices that keep the signal's size
         scale = 0.0 if tensor.ndim == 1 else tensor[0].numel() ** -0.5
         weights[name] = th.randn(tensor.shape, device=device, dtype=th.bfloat16) * scale + (1.0 if tensor.ndim == 1 else 0.0)
+    first, bins = model.config.first_action_token, model.config.action_bins
+    # as in a trained network, the words for actions are the likeliest
+    weights["language_model.lm_head.weight"][first : first + bins] *= 4
     model.load_state_dict(weights, assign=True)
     model.reset_rotary_embeddings(device)
     return model.requires_grad_(False)

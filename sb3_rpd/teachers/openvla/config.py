@@ -5,6 +5,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.wording import shortened
+from sb3_rpd.teachers.openvla.lookalikes import refuse_config
 
 #: The part of OpenVLA-7B's config.json that describes the network; its fine-tuned descendants have the same.
 OPENVLA_7B: dict[str, Any] = {
@@ -44,6 +46,20 @@ _LLAMA_DEFAULTS: dict[str, Any] = {
     "bos_token_id": 1,
     "eos_token_id": 2,
 }
+
+
+def entry(content: Mapping[str, Any], key: str, file: str) -> Any:
+    """
+    Take what a checkpoint's file must have.
+
+    :param content: The parsed file.
+    :param key: The name.
+    :param file: The file's name.
+    :raises TeacherError: if it is not there.
+    """
+    if content.get(key) is None:
+        raise TeacherError(f"The checkpoint's {file} has no {key!r}, which OpenVLA's have: take the published {file}.")
+    return content[key]
 
 
 @dataclass(frozen=True)
@@ -127,9 +143,8 @@ class OpenVLAConfig:
         :param config: The parsed file.
         :raises TeacherError: if it is no OpenVLA, or one that was changed in a way that is not supported.
         """
-        if config.get("model_type") != "openvla":
-            raise TeacherError(f"This is no OpenVLA checkpoint: its config.json says model_type={config.get('model_type')!r}.")
-        text = {**_LLAMA_DEFAULTS, **config["text_config"]}
+        refuse_config(config)
+        text = {**_LLAMA_DEFAULTS, **entry(config, "text_config", "config.json")}
         if text.pop("model_type", "llama") != "llama":
             raise TeacherError(f"Only Llama is supported as the language model, not {config['text_config']['model_type']!r}.")
         if "rope_parameters" in text:  # where transformers 5 writes it
@@ -152,13 +167,13 @@ class OpenVLAConfig:
 def _read_trunks(config: Mapping[str, Any]) -> tuple[TrunkConfig, ...]:
     described = config.get("vision_trunks")
     if described is None:
-        names = config["timm_model_ids"]
+        names, sizes = (entry(config, key, "config.json") for key in ("timm_model_ids", "image_sizes"))
         unknown = [name for name in names if name not in KNOWN_TRUNKS]
         if unknown:
-            raise TeacherError(f"Unknown vision trunks {unknown}; known are {sorted(KNOWN_TRUNKS)}.")
-        described = [
-            {**KNOWN_TRUNKS[name], "image_size": size} for name, size in zip(names, config["image_sizes"], strict=True)
-        ]
+            raise TeacherError(f"Unknown vision trunks {shortened(unknown)}; known are {sorted(KNOWN_TRUNKS)}.")
+        if len(names) != len(sizes):
+            raise TeacherError(f"config.json names {len(names)} vision trunks and {len(sizes)} image_sizes.")
+        described = [{**KNOWN_TRUNKS[name], "image_size": size} for name, size in zip(names, sizes, strict=True)]
     known = {field.name for field in fields(TrunkConfig)}
     for trunk in described:
         if not set(trunk) <= known:

@@ -11,6 +11,7 @@ from torch import nn
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.optional_imports import import_optional
 from sb3_rpd.teachers.openvla.config import OpenVLAConfig
+from sb3_rpd.teachers.openvla.lookalikes import refuse_words
 from sb3_rpd.teachers.openvla.vision import Projector, VisionBackbone
 
 
@@ -56,6 +57,7 @@ class OpenVLAModel(nn.Module):
         self.projector = Projector(config.trunks, config.text["hidden_size"])
         self.language_model = _make_llama(config.text)
         self.eval().requires_grad_(False)
+        self._first_words_seen = False
 
     def reset_rotary_embeddings(self, device: th.device) -> None:
         """
@@ -82,6 +84,7 @@ class OpenVLAModel(nn.Module):
         :param action_dim: How many numbers make an action.
         :return: Logits over the words that stand for actions, float32, of shape (n, action_dim, action_bins). Other words
             of the vocabulary do not compete.
+        :raises TeacherError: if, at the first question, other words would have won in most rows.
         """
         embeddings, mask = self.assemble(images, prompts)
         padded = not bool(mask.all())
@@ -100,6 +103,8 @@ class OpenVLAModel(nn.Module):
                 use_cache=True,
                 **cache,
             ).last_hidden_state[:, -1]
+            if not self._first_words_seen:
+                self._look_at_first_words(hidden)
             logits.append(F.linear(hidden, head).float())
             if len(logits) == action_dim:
                 return th.stack(logits, dim=1)
@@ -107,6 +112,14 @@ class OpenVLAModel(nn.Module):
             embeddings = self.embed_words(words)
             mask = F.pad(mask, (0, 1), value=1)
             positions = positions[:, -1:] + 1
+
+    def _look_at_first_words(self, hidden: th.Tensor) -> None:
+        """Whether actions is what the checkpoint answers with: once, since it takes the logits of the whole vocabulary."""
+        first = self.config.first_action_token
+        words = self.language_model.lm_head(hidden).argmax(dim=1)
+        others = (words < first) | (words >= first + self.config.action_bins)
+        refuse_words(int(others.sum()), len(words))
+        self._first_words_seen = True
 
     def embed_words(self, words: th.Tensor) -> th.Tensor:
         """

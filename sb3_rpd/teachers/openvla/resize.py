@@ -89,7 +89,7 @@ def _crop_positions(size: int, new_size: int, area: float) -> np.ndarray:
     end = start + side
     last = np.float32(size - 1)
     if new_size == 1:
-        return np.float32(0.5) * (start + end) * last[None]
+        return np.array([np.float32(0.5) * (start + end) * last])
     step = (end - start) * last / np.float32(new_size - 1)
     positions: np.ndarray = start * last + np.arange(new_size, dtype=np.float32) * step
     return positions

@@ -143,6 +143,21 @@ def test_batch_and_single_rows_agree(tiny: Path, frames: np.ndarray, instruction
     th.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
 
 
+def test_answers_that_are_no_actions_are_refused(tiny: Path, frames: np.ndarray) -> None:
+    images, prompts = inputs(tiny, frames, ["push"] * 6)
+    model = load_model(tiny, th.device("cpu"), th.float32)
+    with th.inference_mode():
+        embeddings, _ = model.assemble(images[:4], prompts[:4])
+        hidden = model.language_model.model(inputs_embeds=embeddings).last_hidden_state[:, -1]
+    # a word of text that is likelier than any action, in the first four rows for certain
+    model.language_model.lm_head.weight[7] = 1000 * hidden.mean(dim=0)
+
+    with pytest.raises(TeacherError, match=r"does not answer with an action: in [456] of 6 rows.*text before the action"):
+        model.action_logits(images, prompts, action_dim=7)
+    model.language_model.lm_head.weight[7] = 0
+    assert model.action_logits(images, prompts, action_dim=7).shape == (6, 7, 256)
+
+
 @th.inference_mode()
 def test_decoding_step_by_step_equals_one_pass_over_the_whole_answer(
     tiny: Path, frames: np.ndarray, instructions: list[str]
@@ -235,6 +250,8 @@ def test_one_trunk_alone(own_tiny: Path, frames: np.ndarray) -> None:
         (own_tiny / name).write_text(json.dumps(content))
     th.manual_seed(0)
     random_model = OpenVLAModel(OpenVLAConfig.from_json(read_json(own_tiny, "config.json")))
+    # as in a trained network, the words for actions are the likeliest
+    random_model.language_model.lm_head.weight[ACTION_WORDS] *= 4
     for path in [*own_tiny.glob("*.safetensors"), own_tiny / "model.safetensors.index.json"]:
         path.unlink()
     safetensors.torch.save_file(random_model.state_dict(), own_tiny / "model.safetensors")
@@ -250,6 +267,8 @@ def test_one_trunk_alone(own_tiny: Path, frames: np.ndarray) -> None:
 def test_no_logits_of_the_whole_vocabulary(tiny: Path, frames: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     images, prompts = inputs(tiny, frames, ["push"] * 6)
     model = load_model(tiny, th.device("cpu"), th.float32)
+    # but once, at the first question
+    model.action_logits(images[:1], prompts[:1], action_dim=1)
 
     def fail(*_: object) -> None:
         raise AssertionError("the whole output layer was evaluated")
