@@ -14,6 +14,7 @@ from sb3_rpd import TeacherError
 from sb3_rpd.teachers.openvla import OpenVLATeacher
 from sb3_rpd.teachers.openvla.checkpoint import load_model, read_json
 from sb3_rpd.teachers.openvla.config import OPENVLA_7B, OpenVLAConfig
+from sb3_rpd.teachers.openvla.lookalikes import refuse_tensors
 from sb3_rpd.teachers.openvla.model import OpenVLAModel, cache_argument
 from sb3_rpd.teachers.openvla.processing import ImageProcessor, PromptProcessor
 
@@ -88,6 +89,7 @@ def test_real_geometry_has_exactly_the_published_tensors() -> None:
     assert len(expected) == 982
     assert sum(int(np.prod(shape)) for shape in expected.values()) == 7_541_237_184
     assert model.config.first_action_token == 31744
+    refuse_tensors(Path("openvla-7b"), expected)  # none of them looks like an adapter's or a quantized one
     # OpenVLA's config.json does not state it, so it is not Llama-2's own 1e-5
     assert model.language_model.config.rms_norm_eps == 1e-6
 
