@@ -1,6 +1,6 @@
 """What looks like an OpenVLA checkpoint and must not be read as one: descendants that decode otherwise, LoRA, quantization."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,20 +43,10 @@ def refuse_lookalikes(folder: Path) -> None:
     :param folder: The checkpoint.
     :raises TeacherError: if it is a descendant with another decoding, or an adapter; says which and how to use it.
     """
-    for pattern, name in _FILES.items():
-        for path in folder.glob(pattern):
-            raise TeacherError(f"{folder} is {name}: it has {path.name}. {_OWN_CODE}")
-    tokenizer = folder / "tokenizer.json"
-    if tokenizer.is_file() and '"<ACT_0>"' in _text(tokenizer):
-        raise TeacherError(f"{folder} is {_UNIVLA}: its tokenizer has the word <ACT_0>. {_OWN_CODE}")
-    for path in sorted(folder.glob("modeling_*.py")):
-        code = _text(path)
-        for sign, name in _CODE.items():
-            if sign in code:
-                raise TeacherError(
-                    f"{folder} is {name}: its {path.name} has `{sign}`. {_OWN_CODE} If only the code is from there and the "
-                    "weights are OpenVLA's, remove that file."
-                )
+    sign = next(_signs_of_descendants(folder), None)
+    if sign is not None:
+        name, where = sign
+        raise TeacherError(f"{folder} is {name}: {where}. {_OWN_CODE}")
     adapters = sorted(folder.glob("adapter_*"))
     if not (folder / "config.json").is_file():
         adapters += sorted(folder.glob("*/adapter_config.json"))
@@ -66,6 +56,20 @@ def refuse_lookalikes(folder: Path) -> None:
             "(merge_and_unload), write that with save_pretrained, and pass its folder; if the weights here are merged "
             "already, remove the adapter's files."
         )
+
+
+def _signs_of_descendants(folder: Path) -> Iterator[tuple[str, str]]:
+    """Whose sign it is, and where it stands."""
+    for pattern, name in _FILES.items():
+        yield from ((name, f"it has {path.name}") for path in sorted(folder.glob(pattern)))
+    tokenizer = folder / "tokenizer.json"
+    if tokenizer.is_file() and '"<ACT_0>"' in _text(tokenizer):
+        yield _UNIVLA, "its tokenizer has the word <ACT_0>"
+    for path in sorted(folder.glob("modeling_*.py")):
+        code = _text(path)
+        for sign, name in _CODE.items():
+            if sign in code:
+                yield name, f"its {path.name} has `{sign}` (if only the code is from there, remove that file)"
 
 
 def refuse_config(config: Mapping[str, Any]) -> None:
