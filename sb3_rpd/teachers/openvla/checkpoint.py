@@ -110,7 +110,8 @@ def read_action_statistics(folder: Path, unnorm_key: str) -> dict[str, Any]:
             f"The checkpoint {folder} has no statistics for unnorm_key={unnorm_key!r}; it knows "
             f"{shortened(sorted(statistics), limit=_MOST_KEYS_SHOWN)}."
         )
-    action: dict[str, Any] = statistics[unnorm_key].get("action") or {}
+    action = statistics[unnorm_key].get("action") if isinstance(statistics[unnorm_key], dict) else None
+    action = action if isinstance(action, dict) else {}
     _check_statistics(f"{unnorm_key!r} in {folder}", action)
     return {name: action[name] for name in ("q01", "q99", "mask") if action.get(name) is not None}
 
@@ -121,7 +122,13 @@ def _check_statistics(whose: str, action: Mapping[str, Any]) -> None:
             f"The action statistics of {whose} have {shortened(action, limit=10)}, but not q01 and q99, by which OpenVLA "
             "un-normalizes. Add them to dataset_statistics.json: np.quantile(actions, [0.01, 0.99], axis=0) of its data."
         )
-    low, high = (np.asarray(action[name], dtype=np.float64) for name in ("q01", "q99"))
+    try:
+        low, high = (np.asarray(action[name], dtype=np.float64) for name in ("q01", "q99"))
+    except (TypeError, ValueError) as error:
+        raise TeacherError(
+            f"The action statistics of {whose} have a q01 or q99 that is no list of numbers ({error}). Correct them in "
+            "dataset_statistics.json."
+        ) from error
     lengths = {name: np.size(action[name]) for name in ("q01", "q99", "mask") if action.get(name) is not None}
     if low.ndim != 1 or len(set(lengths.values())) != 1:
         raise TeacherError(
@@ -185,7 +192,7 @@ def _find_files(folder: Path) -> list[Path]:
     if single.is_file():
         return [single]
     if index.is_file():
-        weight_map = entry(read_json(folder, index.name), "weight_map", index.name)
+        weight_map = entry(read_json(folder, index.name), "weight_map", dict, index.name)
         paths = sorted({folder / name for name in weight_map.values()})
     else:
         paths = sorted(folder.glob("*.safetensors"))

@@ -23,6 +23,7 @@ CHAT_PROMPT = (
 #: Part of the image's area that the published evaluations keep, for checkpoints that were trained on random crops.
 CROP_AREA = 0.9
 _BICUBIC = 3  # Pillow's number for it
+_FILE = "preprocessor_config.json"
 
 
 @dataclass(frozen=True)
@@ -53,18 +54,17 @@ class ImageProcessor:
         :param center_crop: See the class.
         :raises TeacherError: if it asks for another way of resizing than the published checkpoints'.
         """
-        resizing, normalizing = (
-            entry(config, key, "preprocessor_config.json") for key in ("tvf_resize_params", "tvf_normalize_params")
-        )
-        if config.get("image_resize_strategy") != "resize-naive" or any(one["interpolation"] != _BICUBIC for one in resizing):
+        resizing, normalizing = (entry(config, key, list, _FILE) for key in ("tvf_resize_params", "tvf_normalize_params"))
+        interpolations = [entry(one, "interpolation", int, _FILE) for one in resizing]
+        if config.get("image_resize_strategy") != "resize-naive" or any(one != _BICUBIC for one in interpolations):
             raise TeacherError(
-                "Only image_resize_strategy='resize-naive' with bicubic interpolation is supported; preprocessor_config.json "
-                f"says {config.get('image_resize_strategy')!r} with {[one['interpolation'] for one in resizing]}."
+                f"Only image_resize_strategy='resize-naive' with bicubic interpolation is supported; {_FILE} says "
+                f"{config.get('image_resize_strategy')!r} with {interpolations}."
             )
         return cls(
-            sizes=tuple((int(one["size"][0]), int(one["size"][1])) for one in resizing),
-            means=tuple(tuple(one["mean"]) for one in normalizing),
-            stds=tuple(tuple(one["std"]) for one in normalizing),
+            sizes=tuple((int(height), int(width)) for height, width in (entry(one, "size", list, _FILE) for one in resizing)),
+            means=tuple(tuple(entry(one, "mean", list, _FILE)) for one in normalizing),
+            stds=tuple(tuple(entry(one, "std", list, _FILE)) for one in normalizing),
             center_crop=center_crop,
         )
 

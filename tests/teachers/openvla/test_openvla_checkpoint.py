@@ -12,7 +12,7 @@ from checkpoint_edits import edit_config, edit_first_shard, edit_json, remove_we
 
 from sb3_rpd import TeacherError
 from sb3_rpd.teachers.openvla import OpenVLATeacher, make_tiny_openvla
-from sb3_rpd.teachers.openvla.checkpoint import find_checkpoint, load_model, read_action_statistics
+from sb3_rpd.teachers.openvla.checkpoint import find_checkpoint, load_model, read_action_statistics, read_json
 from sb3_rpd.teachers.openvla.config import OPENVLA_7B, OpenVLAConfig
 
 CPU = th.device("cpu")
@@ -125,6 +125,7 @@ def test_what_is_not_the_file_itself(own_tiny: Path, name: str, content: bytes, 
         OpenVLATeacher(own_tiny, device="cpu")._load()
 
 
+@pytest.mark.parametrize("value", [None, "text"])
 @pytest.mark.parametrize(
     ("file", "key"),
     [
@@ -134,10 +135,27 @@ def test_what_is_not_the_file_itself(own_tiny: Path, name: str, content: bytes, 
         ("model.safetensors.index.json", "weight_map"),
     ],
 )
-def test_what_a_file_lacks_is_named(own_tiny: Path, file: str, key: str) -> None:
-    edit_json(own_tiny, file, **{key: None})
+def test_what_a_file_lacks_is_named(own_tiny: Path, file: str, key: str, value: object) -> None:
+    edit_json(own_tiny, file, **{key: value})
 
-    with pytest.raises(TeacherError, match=f"{file} has no '{key}'"):
+    with pytest.raises(TeacherError, match=f"{file} needs a (dict|list) called '{key}' and has (none|a str): take"):
+        OpenVLATeacher(own_tiny, device="cpu")._load()
+
+
+@pytest.mark.parametrize(
+    ("part", "key"),
+    [
+        ("tvf_resize_params", "interpolation"),
+        ("tvf_resize_params", "size"),
+        ("tvf_normalize_params", "mean"),
+        ("tvf_normalize_params", "std"),
+    ],
+)
+def test_what_a_part_of_the_preprocessor_lacks_is_named(own_tiny: Path, part: str, key: str) -> None:
+    first, second = read_json(own_tiny, "preprocessor_config.json")[part]
+    edit_json(own_tiny, "preprocessor_config.json", **{part: [first, {name: second[name] for name in second if name != key}]})
+
+    with pytest.raises(TeacherError, match=f"preprocessor_config.json needs a (int|list) called '{key}' and has none"):
         OpenVLATeacher(own_tiny, device="cpu")._load()
 
 
@@ -171,6 +189,8 @@ def test_code_in_a_checkpoint_is_never_run(own_tiny: Path) -> None:
         ({"timm_override_act_layers": ["quick_gelu", None]}, "other activations"),
         ({"timm_model_ids": ["vit_large_patch14_clip_336.openai"], "image_sizes": [336]}, "Unknown vision trunks.*clip_336"),
         ({"vision_trunks": [{"depht": 3}]}, r"Unknown fields.*depht"),
+        ({"vision_trunks": [{"depth": 3, "embed_dim": 8, "mlp_dim": 9}]}, "lacks 'image_size', 'patch_size', 'num_heads'"),
+        ({"timm_model_ids": None}, "needs a list called 'timm_model_ids'"),
         ({"use_fused_vision_backbone": False}, "one trunk.*describes 2"),
         ({"image_sizes": [224]}, "2 vision trunks and 1 image_sizes"),
     ],
@@ -213,7 +233,9 @@ def test_statistics_are_read_without_what_is_null(own_tiny: Path) -> None:
             r"'own'.* have 'mean', 'min', but not q01 and q99.*np\.quantile",
         ),
         ({"own": {"proprio": {}}}, "have none, but not q01 and q99"),
+        ({"own": [1]}, "have none, but not q01 and q99"),
         (statistics(q99=None), "but not q01 and q99"),
+        (statistics(q01=["low", 0]), "no list of numbers"),
         (statistics(mask=[True]), r"lengths are {'q01': 2, 'q99': 2, 'mask': 1}"),
         (statistics(q99=[1, 1, 1]), r"lengths are {'q01': 2, 'q99': 3}"),
         (statistics(q01=-1, q99=1), r"lengths are {'q01': 1, 'q99': 1}"),
