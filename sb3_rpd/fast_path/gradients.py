@@ -53,15 +53,16 @@ def clamp_passes_at_its_bounds() -> bool:
     return bool(gradient.item() == 1.0)
 
 
-def passes_clamp(values: th.Tensor, low: float, high: float) -> th.Tensor:
+def passes_clamp(values: th.Tensor, clamped: th.Tensor, low: float, high: float) -> th.Tensor:
     """
     :param values: What ``th.clamp(values, low, high)`` is given.
+    :param clamped: What it returns.
     :param low: Its lower bound.
     :param high: Its upper bound.
     :return: Where its gradient is 1 and not 0 with the installed torch, of the same shape.
     """
     if clamp_passes_at_its_bounds():
-        return (values >= low) & (values <= high)
+        return values == clamped
     return (values > low) & (values < high)
 
 
@@ -79,10 +80,12 @@ def ppo_gradient(outputs: Outputs, rows: Rows, settings: PPOLossSettings) -> tup
     ratio = th.exp(log_ratios)
     low, high = 1.0 - settings.clip_range, 1.0 + settings.clip_range
     surrogate = rows.advantages * ratio
-    clipped = rows.advantages * ratio.clamp(low, high)
-    # Of two equals th.min gives half of the gradient to each
-    share = th.where(passes_clamp(ratio, low, high), 1.0, (clipped - surrogate).sign_().add_(1.0).mul_(0.5))
-    of_log_prob = surrogate.mul_(share).mul_(-1.0 / n_rows)
+    clipped_ratio = ratio.clamp(low, high)
+    # 2 where the surrogate is the smaller, 0 where the clipped one is, 1 where they are equal: th.min halves the gradient there,
+    # and the other half comes through the clamp or does not
+    halves = (rows.advantages * clipped_ratio).sub_(surrogate).sign_().add_(1.0)
+    halves.masked_fill_(passes_clamp(ratio, clipped_ratio, low, high), 2.0)
+    of_log_prob = surrogate.mul_(halves).mul_(-0.5 / n_rows)
     of_mean = score.mul_(of_log_prob.unsqueeze(1))
     # The entropy's gradient is 1 in each dimension
     of_log_std = th.mv(squares.t(), of_log_prob) - (of_log_prob.sum() + settings.ent_coef)
@@ -91,7 +94,9 @@ def ppo_gradient(outputs: Outputs, rows: Rows, settings: PPOLossSettings) -> tup
     if settings.clip_range_vf is not None:
         change = outputs.values - rows.old_values
         low, high = -settings.clip_range_vf, settings.clip_range_vf
-        error = (rows.old_values + change.clamp(low, high) - rows.returns) * passes_clamp(change, low, high)
+        clipped_change = change.clamp(low, high)
+        passes = passes_clamp(change, clipped_change, low, high)
+        error = (rows.old_values + clipped_change - rows.returns) * passes
     return Outputs(of_mean, of_log_std, error.mul_(2.0 * settings.vf_coef / n_rows)), log_ratios
 
 
