@@ -81,8 +81,8 @@ def ppo_gradient(outputs: Outputs, rows: Rows, settings: PPOLossSettings) -> tup
     low, high = 1.0 - settings.clip_range, 1.0 + settings.clip_range
     surrogate = rows.advantages * ratio
     clipped_ratio = ratio.clamp(low, high)
-    # 2 where the surrogate is the smaller, 0 where the clipped one is, 1 where they are equal: th.min halves the gradient there,
-    # and the other half comes through the clamp or does not
+    # 2 where the surrogate is the smaller, 0 where the clipped one is. Where they are equal th.min gives each its half, and
+    # that of the clipped one passes the clamp or does not
     halves = (rows.advantages * clipped_ratio).sub_(surrogate).sign_().add_(1.0)
     halves.masked_fill_(passes_clamp(ratio, clipped_ratio, low, high), 2.0)
     of_log_prob = surrogate.mul_(halves).mul_(-0.5 / n_rows)
