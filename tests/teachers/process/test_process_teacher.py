@@ -24,7 +24,8 @@ from toy_envs import naming_env
 from sb3_rpd import RPD
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.teacher_outputs import check_teacher_output
-from sb3_rpd.teachers import ProcessTeacher, TeacherOutput, make_teacher, process
+from sb3_rpd.teachers import ProcessTeacher, TeacherOutput, make_teacher
+from sb3_rpd.teachers.process import teacher as process_teacher
 
 BOX = spaces.Box(-1.0, 1.0, (2,))
 #: Seconds that anything may take on a busy machine.
@@ -197,7 +198,7 @@ def test_a_teacher_that_does_not_start(factory: str, start_timeout: float, compl
 
 
 def test_loading_is_reported(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(process, "REPORT_SECONDS", 0.25)
+    monkeypatch.setattr(process_teacher, "REPORT_SECONDS", 0.25)
     teacher = ProcessTeacher("process_teachers:slow_to_load", start_timeout=PATIENCE)
     teacher.setup(BOX)
     (pid,) = teacher.pids
