@@ -26,7 +26,7 @@ TORCH ?= torch==2.13.0
 BIN := $(VENV)/bin
 PIP_INSTALL := -m pip --disable-pip-version-check install
 WITHOUT_SIMULATOR := not maniskill2 and not rendering
-CHECKED := sb3_rpd tests examples benchmarks docs/conf.py
+CHECKED := sb3_rpd tests examples benchmarks docs
 BENCHMARKS := rollout_memory label_overlap env_overhead openvla_throughput process_teacher
 
 # Small tensors: a second thread gains nothing and costs a lot as soon as the cores are busy.
