@@ -37,7 +37,7 @@ def check_teacher_output(answer: np.ndarray | TeacherOutput, action_space: space
     :return: The answer with the rows that cannot be used (NaN, outside the space) masked by NaN and the cause named.
     :raises TeacherError: if the answer's shape or dtype does not fit the action space, which no single row can mend.
     """
-    output = answer if isinstance(answer, TeacherOutput) else TeacherOutput(answer)
+    output = TeacherOutput.of(answer)
     actions = _numeric(output.actions, (n_queries, *(action_space.shape or ())), "actions", action_space)
     actions = actions.reshape(n_queries, get_action_dim(action_space))
     if isinstance(action_space, spaces.Box):
