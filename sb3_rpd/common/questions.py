@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from sb3_rpd.common.instructions import read_instructions
 from sb3_rpd.common.type_aliases import RawObservation
 
 #: The name of an observation that is a single array and so has none of its own.
@@ -18,11 +19,17 @@ class Questions:
     n states in which a teacher is to say what to do: what ``Teacher.predict`` is called with.
 
     :param observations: Arrays with first axis n: one, or several by name.
-    :param instructions: One for each state, or None.
+    :param instructions: One for each state, as ``read_instruction`` takes it, or None. They are kept as plain strings.
+    :raises TeacherError: if there are instructions, and not one text for each state.
     """
 
     observations: RawObservation
     instructions: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.instructions is not None:
+            n_states = len(self) if self.named_observations else len(self.instructions)
+            object.__setattr__(self, "instructions", read_instructions(self.instructions, n_states))
 
     def __len__(self) -> int:
         for array in self.named_observations.values():
@@ -38,6 +45,12 @@ class Questions:
     def bytes_per_row(self) -> int:
         """How many bytes one state's arrays have; there must be one."""
         return sum(array.nbytes for array in self.named_observations.values()) // len(self)
+
+    def told(self, instruction: str | None) -> "Questions":
+        """:return: The same states, with this instruction for all of them where they have none."""
+        if self.instructions is not None or instruction is None:
+            return self
+        return Questions(self.observations, [instruction] * len(self))
 
     def rows(self, start: int, stop: int) -> "Questions":
         """:return: The states ``start`` to ``stop``, the last one excluded. Their arrays are views."""

@@ -10,6 +10,7 @@ import torch as th
 from gymnasium import spaces
 
 from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.instructions import read_instruction
 from sb3_rpd.common.questions import Questions
 from sb3_rpd.common.teacher import Teacher, TeacherOutput
 from sb3_rpd.common.type_aliases import RawObservation
@@ -90,7 +91,7 @@ class OpenVLATeacher(Teacher):
         self.checkpoint = checkpoint
         self.unnorm_key = unnorm_key
         self.revision = revision
-        self.instruction = instruction
+        self.instruction = None if instruction is None else read_instruction(instruction, "OpenVLATeacher's instruction")
         self.camera = camera
         self.center_crop = center_crop
         self.gripper = gripper
@@ -134,17 +135,16 @@ class OpenVLATeacher(Teacher):
         self._load()
 
     def predict(self, observations: RawObservation, instructions: Sequence[str] | None = None) -> TeacherOutput:
-        offered = Questions(observations, instructions).named_observations
+        questions = Questions(observations, instructions).told(self.instruction)
+        offered = questions.named_observations
         frames = offered[find_images(offered, self.camera, seeker="OpenVLATeacher", cure=_CURE)]
-        if instructions is None:
-            if self.instruction is None:
-                raise TeacherError(
-                    "OpenVLATeacher was not told what to do: pass an instruction to it, or to the environment's "
-                    "TeacherActionWrapper."
-                )
-            instructions = [self.instruction] * len(frames)
+        if questions.instructions is None:
+            raise TeacherError(
+                "OpenVLATeacher was not told what to do: pass an instruction to it, or to the environment's "
+                "TeacherActionWrapper."
+            )
         self._load()
-        prompts = [self._prompt(instruction) for instruction in instructions]
+        prompts = [self._prompt(instruction) for instruction in questions.instructions]
         actions, std = self._decoder(self._action_logits(frames, prompts))
         if self._bounds is not None:
             actions = np.clip(actions, *self._bounds).astype(np.float32)

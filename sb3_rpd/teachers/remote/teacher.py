@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.instructions import read_instruction
 from sb3_rpd.common.questions import Questions
 from sb3_rpd.common.teacher import Teacher, TeacherOutput
 from sb3_rpd.common.type_aliases import RawObservation
@@ -51,7 +52,9 @@ class RemoteTeacher(Teacher):
             raise ValueError(f"connections is {connections}; a server is asked over at least one.")
         self.url = url
         self.timeout = timeout
-        self.instruction = instruction
+        self.instruction = (
+            None if instruction is None else read_instruction(instruction, f"{type(self).__name__}'s instruction")
+        )
         self.action_index = action_index
         self.convert_actions = convert_actions
         self._pool = LinkPool(self._make_link, url, connections=connections, patience=patience)
@@ -70,12 +73,11 @@ class RemoteTeacher(Teacher):
         """
 
     def predict(self, observations: RawObservation, instructions: Sequence[str] | None = None) -> np.ndarray | TeacherOutput:
-        selected = self._select(Questions(observations, instructions).named_observations)
+        whole = Questions(observations, instructions).told(self.instruction)
+        selected = self._select(whole.named_observations)
         if not selected:
             raise TeacherError(f"The environment offers nothing to ask the server at {self.url} about.")
-        whole = Questions(selected, instructions)
-        if instructions is None and self.instruction is not None:
-            whole = Questions(selected, [self.instruction] * len(whole))
+        whole = Questions(selected, whole.instructions)
         share = -(-len(whole) // self._connections)
         questions = whole.pieces(min(share, self._pool.limits().rows_of(whole)))
         outcomes = self._pool.ask_all(questions)
