@@ -39,9 +39,11 @@ class TeacherOutput:
     def of(cls, answer: Any) -> "TeacherOutput":
         """
         :param answer: What ``Teacher.predict`` returned: actions alone, or a ``TeacherOutput``.
-        :return: The same as a ``TeacherOutput``.
+        :return: The same as a ``TeacherOutput``, PyTorch's tensors as arrays.
         """
-        return answer if isinstance(answer, cls) else cls(answer)
+        output = answer if isinstance(answer, cls) else cls(answer)
+        tensors = {name: value for name, value in vars(output).items() if isinstance(value, th.Tensor)}
+        return replace(output, **{name: _to_array(tensor) for name, tensor in tensors.items()}) if tensors else output
 
     def clip(self, space: spaces.Box) -> "TeacherOutput":
         """:return: The same answer with its actions inside the Box, and with the count of the numbers that were not."""
@@ -69,6 +71,13 @@ class TeacherOutput:
             if all(getattr(answer, name) is not None for answer in given):
                 merged[name] = _joined(name, arrays, [len(part) for part in questions])
         return cls(**merged)
+
+
+def _to_array(tensor: th.Tensor) -> np.ndarray:
+    tensor = tensor.detach().cpu()
+    # numpy has no bfloat16
+    array: np.ndarray = (tensor.float() if tensor.dtype == th.bfloat16 else tensor).numpy()
+    return array
 
 
 def _joined(name: str, arrays: Sequence[np.ndarray | None], sizes: Sequence[int]) -> np.ndarray:

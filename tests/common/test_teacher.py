@@ -25,6 +25,17 @@ def test_actions_alone_become_an_output() -> None:
     assert TeacherOutput.of(output) is output
 
 
+@pytest.mark.parametrize("dtype", [th.float32, th.float64, th.bfloat16, th.int64])
+def test_tensors_become_arrays(dtype: th.dtype) -> None:
+    tensor = th.tensor([[1, 2]], dtype=dtype)
+    parameter = th.nn.Parameter(th.tensor([[0.5, 0.25]]))  # tracks gradients wherever it is used
+    output = TeacherOutput.of(TeacherOutput(tensor, std=parameter))
+    assert isinstance(output.actions, np.ndarray)
+    assert output.actions.tolist() == [[1, 2]]
+    assert output.std.tolist() == [[0.5, 0.25]]
+    assert TeacherOutput.of(tensor).actions.tolist() == [[1, 2]]
+
+
 def test_merged_answers_keep_their_order_and_what_is_missing_is_nan() -> None:
     answers = [TeacherOutput(np.array([[1.0, 2.0]])), None, TeacherOutput(np.array([[3.0, 4.0], [5.0, 6.0]]))]
     merged = TeacherOutput.merge(answers, sized(1, 2, 2))

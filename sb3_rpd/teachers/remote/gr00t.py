@@ -11,9 +11,10 @@ from sb3_rpd.common.optional_imports import import_optional
 from sb3_rpd.common.questions import Questions
 from sb3_rpd.common.teacher import TeacherOutput
 from sb3_rpd.teachers.images import are_images
+from sb3_rpd.teachers.remote.addresses import in_url
 from sb3_rpd.teachers.remote.arrays import MalformedMessageError, shown
-from sb3_rpd.teachers.remote.links import Limits, Link, LinkError
-from sb3_rpd.teachers.remote.messages import pack_gr00t, unpack_gr00t
+from sb3_rpd.teachers.remote.links import Limits, Link, LinkError, NoAnswerInTimeError
+from sb3_rpd.teachers.remote.messages import modality_keys, pack_gr00t, unpack_gr00t
 from sb3_rpd.teachers.remote.observations import select
 from sb3_rpd.teachers.remote.teacher import RemoteTeacher
 from sb3_rpd.teachers.units import ConvertActions
@@ -22,6 +23,11 @@ logger = logging.getLogger(__name__)
 
 # Far more than the action chunks of a batch need
 _ANSWER_LIMIT = 64 * 2**20
+
+_MODALITIES = ("video", "state", "language")
+
+# What a server that does not say how it calls the instruction is asked with
+_LANGUAGE_KEY = "annotation.human.task_description"
 
 # How long a TCP connection to a server that runs may take, in seconds
 _CONNECT_TIMEOUT = 5.0
@@ -35,9 +41,9 @@ class GR00TTeacher(RemoteTeacher):
     :param port: The port it listens at.
     :param video_keys: For each of the model's cameras the environment's name of its image, such as ``{"ego_view": "frame"}``.
         None sends every image under the environment's name.
-    :param state_keys: For each of the model's state vectors the environment's name of it. None sends every vector under
-        the environment's name.
-    :param language_key: The model's name of the instruction.
+    :param state_keys: For each of the model's state vectors the environment's name of it. None sends every vector and every
+        single number under the environment's name.
+    :param language_key: The model's name of the instruction. None asks the server for it.
     :param instruction: What to do, where the environment does not say it.
     :param action_keys: The parts of the model's action in the order in which the environment's action consists of them,
         such as ``("eef_position", "eef_rotation", "gripper")``. None takes them in the server's order.
@@ -56,7 +62,7 @@ class GR00TTeacher(RemoteTeacher):
         *,
         video_keys: Mapping[str, str] | None = None,
         state_keys: Mapping[str, str] | None = None,
-        language_key: str = "annotation.human.task_description",
+        language_key: str | None = None,
         instruction: str | None = None,
         action_keys: Sequence[str] | None = None,
         action_index: int = 0,
@@ -74,7 +80,7 @@ class GR00TTeacher(RemoteTeacher):
         self.api_token = api_token
         # the server answers one request after the other, so more connections would gain nothing
         super().__init__(
-            f"tcp://{host}:{port}",
+            f"tcp://{in_url(host)}:{port}",
             connections=1,
             patience=patience,
             timeout=timeout,
@@ -88,7 +94,7 @@ class GR00TTeacher(RemoteTeacher):
         if video_keys is None:
             video_keys = {name: name for name, array in offered.items() if are_images(array)}
         if state_keys is None:
-            state_keys = {name: name for name, array in offered.items() if array.ndim == 2}
+            state_keys = {name: name for name, array in offered.items() if array.ndim in (1, 2)}
         keys = {f"video.{theirs}": ours for theirs, ours in video_keys.items()}
         keys |= {f"state.{theirs}": ours for theirs, ours in state_keys.items()}
         return select(keys, offered, self.url)
@@ -104,12 +110,14 @@ class _GR00TLink(Link):
         self._teacher = teacher
         self._context: Any = None
         self._socket: Any = None
+        self._servers_language_key: str | None = None
         self.limits = Limits(rows=teacher.max_batch)
 
     def open(self) -> None:
         zmq = import_optional("zmq", extra="gr00t")
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.REQ)
+        self._socket.setsockopt(zmq.IPV6, 1)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.setsockopt(zmq.MAXMSGSIZE, _ANSWER_LIMIT)
         # send only over a connection that is there, so that a missing server is noticed before the long wait for an answer
@@ -132,18 +140,54 @@ class _GR00TLink(Link):
         observation: dict[str, dict[str, Any]] = {"video": {}, "state": {}, "language": {}}
         for name, array in questions.named_observations.items():
             modality, _, key = name.partition(".")
-            observation[modality][key] = (array if modality == "video" else array.astype(np.float32))[:, np.newaxis]
-        observation["language"][teacher.language_key] = [[text] for text in questions.instructions]
-        return TeacherOutput(self._actions(self._exchange({"observation": observation, "options": None}), len(questions)))
+            if modality == "state":
+                array = array.astype(np.float32).reshape(len(array), -1)
+            observation[modality][key] = array[:, np.newaxis]
+        observation["language"][self._language_key()] = [[text] for text in questions.instructions]
+        answer = self._exchange("get_action", {"observation": observation, "options": None})
+        if isinstance(answer, dict) and "error" in answer:
+            raise TeacherError(
+                f"The GR00T server at {teacher.url} reports an error: {_text(answer['error'])}. "
+                f"{self._sent_and_wanted(observation)}"
+            )
+        return TeacherOutput(self._actions(answer, len(questions)))
 
     def close(self) -> None:
         if self._context is not None:
             self._context.destroy(linger=0)
             self._context = None
+        self._servers_language_key = None
 
-    def _exchange(self, data: dict[str, Any]) -> Any:
+    def _language_key(self) -> str:
+        if self._teacher.language_key is not None:
+            return self._teacher.language_key
+        if self._servers_language_key is None:
+            (key, *_) = self._wanted_keys().get("language") or [_LANGUAGE_KEY]
+            self._servers_language_key = key
+        return self._servers_language_key
+
+    def _wanted_keys(self) -> dict[str, list[str]]:
+        """The model's names for what it wants, by modality; nothing where the server does not say."""
+        answer = self._exchange("get_modality_config", None)
+        if not isinstance(answer, dict):
+            return {}
+        return {modality: keys for modality in _MODALITIES if (keys := modality_keys(answer.get(modality)))}
+
+    def _sent_and_wanted(self, observation: dict[str, dict[str, Any]]) -> str:
+        wanted = self._wanted_keys()
+        sent = "; ".join(f"{modality} {list(keys)}" for modality, keys in observation.items())
+        return f"It was sent {sent}" + (
+            f", and wants {'; '.join(f'{modality} {keys}' for modality, keys in wanted.items())}: correct the teacher's "
+            "video_keys, state_keys or language_key."
+            if wanted
+            else "."
+        )
+
+    def _exchange(self, endpoint: str, data: dict[str, Any] | None) -> Any:
         zmq = import_optional("zmq", extra="gr00t")
-        request = {"endpoint": "get_action", "data": data}
+        request: dict[str, Any] = {"endpoint": endpoint}
+        if data is not None:
+            request["data"] = data
         if self._teacher.api_token is not None:
             request["api_token"] = self._teacher.api_token
         try:
@@ -155,7 +199,7 @@ class _GR00TLink(Link):
         try:
             frame = self._socket.recv()
         except zmq.Again as error:
-            raise LinkError(f"no answer within {self._teacher.timeout:g} s") from error
+            raise NoAnswerInTimeError(self._teacher.timeout) from error
         except zmq.ZMQError as error:
             raise LinkError(f"the connection broke: {error}") from error
         try:
@@ -163,8 +207,6 @@ class _GR00TLink(Link):
         except MalformedMessageError as error:
             logger.warning("%s: malformed frame of %d bytes, connection closed: %s", self._teacher.url, len(frame), error)
             raise LinkError(f"a malformed frame came in: {error}") from error
-        if isinstance(answer, dict) and "error" in answer:
-            raise TeacherError(f"The GR00T server at {self._teacher.url} reports an error: {_text(answer['error'])}")
         return answer
 
     def _actions(self, answer: Any, n_rows: int) -> np.ndarray:
@@ -190,4 +232,4 @@ class _GR00TLink(Link):
 
 
 def _text(error: Any) -> str:
-    return error if isinstance(error, str) else shown(error)
+    return error[-500:] if isinstance(error, str) else shown(error)

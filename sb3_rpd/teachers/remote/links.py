@@ -24,7 +24,31 @@ _LONGEST_PAUSE = 5.0
 
 
 class LinkError(Exception):
-    """A connection broke, timed out or brought nonsense: worth a try with a new one."""
+    """
+    A connection broke, timed out or brought nonsense: worth a try with a new one.
+
+    :param cause: What happened, as a part of a sentence.
+    :param cure: What to do if it happens however often it is tried.
+    """
+
+    def __init__(self, cause: str, cure: str = "Is it running, and is this its address?") -> None:
+        super().__init__(cause)
+        self.cure = cure
+
+
+class NoAnswerInTimeError(LinkError):
+    """
+    A server is there and does not answer in time.
+
+    :param timeout: The time, in seconds.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        super().__init__(
+            f"no answer within {timeout:g} s",
+            "The server is there, but slow: a model that loads or compiles itself can take minutes for its first answer. Make "
+            f"the teacher with a larger timeout than {timeout:g}.",
+        )
 
 
 class UnreachableError(TeacherError):
@@ -113,12 +137,19 @@ class PatientLink:
         :raises UnreachableError: if there is none within the time.
         :raises TeacherError: if the server refuses.
         """
-        return self._persist(lambda: self._link.ask(questions))
+        return self._persist(lambda: self._ask_within_limits(questions))
 
     def close(self) -> None:
         """Drop the connection; another question opens a new one."""
         self._is_open = False
         self._link.close()
+
+    def _ask_within_limits(self, questions: Questions) -> TeacherOutput:
+        # those of the present connection: a server that was started again may take less than it did
+        pieces = questions.pieces(self._link.limits.rows_of(questions))
+        if len(pieces) == 1:
+            return self._link.ask(questions)
+        return TeacherOutput.merge([self._link.ask(piece) for piece in pieces], pieces)
 
     def _persist(self, use: Callable[[], _T]) -> _T:
         pause = _FIRST_PAUSE
@@ -147,7 +178,7 @@ class PatientLink:
                 self._is_away = True
                 raise UnreachableError(
                     f"The server at {self._url} gave no answer ({cause}), however often it was tried in {self._patience:g} s. "
-                    "Is it running, and is this its address?"
+                    f"{cause.cure}"
                 ) from cause
             pause = min(2 * pause, _LONGEST_PAUSE)
 
@@ -166,17 +197,14 @@ class LinkPool:
         self._stop = threading.Event()
         self._links = [PatientLink(make_link(), url, patience, self._stop) for _ in range(connections)]
         self._executor: ThreadPoolExecutor | None = None
-        self._limits: Limits | None = None
 
     def limits(self) -> Limits:
         """
-        :return: What the server takes in one request, as it said at the first connection.
+        :return: What the server takes in one request, as it said when the first link connected.
         :raises TeacherError: if it cannot be reached.
         """
-        if self._limits is None:
-            self._stop.clear()
-            self._limits = self._links[0].limits()
-        return self._limits
+        self._stop.clear()
+        return self._links[0].limits()
 
     def ask_all(self, batches: Sequence[Questions]) -> list[TeacherOutput | TeacherError]:
         """

@@ -13,7 +13,7 @@ from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.questions import Questions
 from sb3_rpd.common.teacher import TeacherOutput
 from sb3_rpd.teachers.remote.arrays import MalformedMessageError
-from sb3_rpd.teachers.remote.links import Link, LinkError
+from sb3_rpd.teachers.remote.links import Link, LinkError, NoAnswerInTimeError
 from sb3_rpd.teachers.remote.messages import pack_json, unpack_json
 from sb3_rpd.teachers.remote.observations import select
 from sb3_rpd.teachers.remote.teacher import RemoteTeacher
@@ -114,13 +114,22 @@ class _OpenVLALink(Link):
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         try:
             with closing(kind(parts.hostname, parts.port, timeout=self._teacher.timeout)) as connection:
+                try:
+                    connection.connect()
+                except TimeoutError as error:
+                    raise LinkError(f"no connection within {self._teacher.timeout:g} s") from error
                 connection.request("POST", _PATH, body, {"Content-Type": "application/json", "Connection": "close"})
                 response = connection.getresponse()
                 text = response.read(_ANSWER_LIMIT + 1)
+        except TimeoutError as error:
+            raise NoAnswerInTimeError(self._teacher.timeout) from error
         except (OSError, http.client.HTTPException) as error:
             raise LinkError(f"the request failed: {error!r}") from error
         if response.status >= 500:
-            raise LinkError(f"the server answered with the status {response.status}")
+            raise LinkError(
+                f"the server answered with the status {response.status}: {text[:300].decode(errors='replace')}",
+                "Its own log says why.",
+            )
         if response.status != http.HTTPStatus.OK:
             raise TeacherError(
                 f"The server at {self._teacher.url} answered with the status {response.status}: "
@@ -136,9 +145,13 @@ class _OpenVLALink(Link):
 
     def _action(self, answer: Any) -> np.ndarray:
         """The action for now in an answer: an action, or a chunk of them as an array or a list of arrays."""
+        if isinstance(answer, dict):
+            # servers that are not OpenVLA's own say what went wrong under one of these names, or under another
+            told = next((answer[name] for name in ("error", "detail", "message") if name in answer), None)
+            answer = f"a dict of {', '.join(map(str, answer))}" if told is None else str(told)
         if isinstance(answer, str):
             raise TeacherError(
-                f"The server at {self._teacher.url} answered {answer[:100]!r}: it could not use the request, its own log says "
+                f"The server at {self._teacher.url} answered {answer[:300]!r}: it could not use the request, its own log says "
                 f"why. It was asked with the unnorm_key {self._teacher.unnorm_key!r}."
             )
         try:

@@ -1,6 +1,7 @@
 """A teacher behind a vlagents server: Octo, OpenVLA, LeRobot policies in environments of their own."""
 
 import logging
+import socket
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,8 +12,9 @@ from sb3_rpd.common.optional_imports import import_optional
 from sb3_rpd.common.questions import Questions
 from sb3_rpd.common.teacher import TeacherOutput
 from sb3_rpd.teachers.images import are_images
+from sb3_rpd.teachers.remote.addresses import family_of, in_url, without_brackets
 from sb3_rpd.teachers.remote.arrays import MalformedMessageError, shown
-from sb3_rpd.teachers.remote.links import Link, LinkError
+from sb3_rpd.teachers.remote.links import Link, LinkError, NoAnswerInTimeError
 from sb3_rpd.teachers.remote.messages import pack_json, unpack_json
 from sb3_rpd.teachers.remote.observations import select
 from sb3_rpd.teachers.remote.teacher import RemoteTeacher
@@ -78,7 +80,7 @@ class VLAgentsTeacher(RemoteTeacher):
         self.image_size = (default_size, default_size) if image_size is None and default_size else image_size
         # its policies are not made to be asked by several threads at once
         super().__init__(
-            f"rpyc://{host}:{port}",
+            f"rpyc://{in_url(host)}:{port}",
             connections=1,
             patience=patience,
             timeout=timeout,
@@ -113,7 +115,9 @@ class _VLAgentsLink(Link):
             "sync_request_timeout": self._teacher.timeout,
         }
         try:
-            self._connection = rpyc.connect(self._teacher.host, self._teacher.port, config=config)
+            host = without_brackets(self._teacher.host)
+            is_ipv6 = family_of(host) == socket.AF_INET6
+            self._connection = rpyc.connect(host, self._teacher.port, config=config, ipv6=is_ipv6)
         except OSError as error:
             raise LinkError(f"no connection: {error}") from error
         name = self._call("name")
@@ -150,12 +154,25 @@ class _VLAgentsLink(Link):
         """Call a method of the server; only a text or a truth value may come back, never a proxy of an object of its own."""
         try:
             answer = getattr(self._connection.root, method)(*arguments)
-        except (EOFError, OSError, TimeoutError) as error:
+        except TimeoutError as error:
+            raise NoAnswerInTimeError(self._teacher.timeout) from error
+        except (EOFError, OSError) as error:
             raise LinkError(f"the connection broke: {error!r}") from error
         except Exception as error:
-            # rpyc raises the server's own error here
-            raise TeacherError(f"The server at {self._teacher.url} reports an error: {error}") from error
+            # rpyc raises the server's own error here, with its traceback behind it
+            (told, *_) = str(error).strip().splitlines() or [type(error).__name__]
+            raise TeacherError(
+                f"The server at {self._teacher.url} reports an error: {told[:300]}.{self._about_old()}"
+            ) from error
         return answer if type(answer) in (str, bool) else None
+
+    def _about_old(self) -> str:
+        """What to say of a server older than 0.3: it has instructions told by a method of their own."""
+        try:
+            _ = self._connection.root.reset
+        except Exception:
+            return ""
+        return " It is a vlagents server older than 0.3, which is asked in another way: install vlagents 0.3 or later there."
 
     def _observation(self, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
         """One robot's observation, in all its parts."""

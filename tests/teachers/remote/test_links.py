@@ -8,7 +8,7 @@ import pytest
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.questions import Questions
 from sb3_rpd.common.teacher import TeacherOutput
-from sb3_rpd.teachers.remote.links import Limits, Link, LinkError, LinkPool, PatientLink, UnreachableError
+from sb3_rpd.teachers.remote.links import Limits, Link, LinkError, LinkPool, NoAnswerInTimeError, PatientLink, UnreachableError
 
 
 def about(*numbers: float) -> Questions:
@@ -17,6 +17,8 @@ def about(*numbers: float) -> Questions:
 
 class ScriptedLink(Link):
     """Does what its script says at each opening ("open", "refuse") and each question ("answer", "break", "error")."""
+
+    limits = Limits(rows=10)
 
     def __init__(self, *script: str) -> None:
         self.script = list(script)
@@ -154,3 +156,38 @@ def test_limits_by_rows_and_bytes():
     assert Limits(rows=5).rows_of(batch) == 5
     assert Limits(rows=5, nbytes=1000).rows_of(batch) == 3
     assert Limits(rows=5, nbytes=10).rows_of(batch) == 1
+
+
+def test_a_server_that_takes_less_after_its_restart_gets_smaller_pieces():
+    sizes, takes = [], [4, 2]
+
+    class Shrinking(ScriptedLink):
+        def open(self):
+            super().open()
+            self.limits = Limits(rows=takes.pop(0))
+
+        def ask(self, questions):
+            sizes.append(len(questions))
+            return super().ask(questions)
+
+    link = Shrinking("open", "answer", "break", "open", *["answer"] * 2)
+    pool = pool_of(link, patience=10.0)
+    assert pool.limits() == Limits(4)
+    whole = about(1.0, 2.0, 3.0, 4.0)
+    assert pool.ask_all([whole])[0].actions.tolist() == [[10.0], [20.0], [30.0], [40.0]]
+    assert pool.ask_all([whole])[0].actions.tolist() == [[10.0], [20.0], [30.0], [40.0]]
+    assert sizes == [4, 4, 2, 2]
+    assert pool.limits() == Limits(2)
+
+
+def test_the_cure_is_that_of_the_cause():
+    class Slow(ScriptedLink):
+        def ask(self, questions):
+            raise NoAnswerInTimeError(2.5)
+
+    with pytest.raises(
+        UnreachableError, match=r"no answer within 2\.5 s.*minutes for its first answer.*larger timeout than 2\.5"
+    ):
+        patient(Slow("open"), patience=0.0).ask(about(1.0))
+    with pytest.raises(UnreachableError, match=r"\(refused\).*Is it running"):
+        patient(ScriptedLink("refuse"), patience=0.0).ask(about(1.0))

@@ -16,11 +16,12 @@ def ask(start_process):
     """Makes teachers that ask a vlagents server with one policy, and closes them."""
     teachers = []
 
-    def make(served, **kwargs):
-        process, _ = start_process("vlagents_server.py", served)
-        line = next(line for line in process.stdout if line.startswith("port "))
+    def make(served, host="127.0.0.1", **kwargs):
+        process, line = start_process("vlagents_server.py", served, host.strip("[]"))
+        while not line.startswith("port "):
+            line = next(process.stdout)
         settings = {"policy": served, "patience": 0.0, "timeout": 20.0, **kwargs}
-        teachers.append(VLAgentsTeacher("127.0.0.1", int(line.split()[1]), **settings))
+        teachers.append(VLAgentsTeacher(host, int(line.split()[1]), **settings))
         return teachers[-1]
 
     yield make
@@ -77,7 +78,7 @@ def test_an_error_of_the_policy_masks_its_label(ask):
 
 def test_a_missing_answer_masks_its_label(ask):
     teacher = ask("mirror", timeout=0.5)
-    with pytest.raises(TeacherError, match="gave no answer"):
+    with pytest.raises(TeacherError, match=r"no answer within 0\.5 s.*larger timeout than 0\.5"):
         teacher.predict(FRAMES, ["hang"] * 3)
     assert np.isnan(teacher.predict(FRAMES, ["a", "b", "hang"]).actions).all(axis=1).tolist() == [False, False, True]
 
@@ -90,3 +91,23 @@ def test_an_action_index_beyond_the_chunk_is_an_error(ask):
 def test_a_server_that_is_not_there_is_named():
     with pytest.raises(TeacherError, match=r"rpyc://127\.0\.0\.1:9 gave no answer"):
         VLAgentsTeacher("127.0.0.1", 9, "test", patience=0.0).predict(FRAMES, TEXTS)
+
+
+def test_an_error_of_the_policy_is_one_line(ask):
+    with pytest.raises(TeacherError) as error:
+        ask("mirror").predict(FRAMES, ["raise"] * 3)
+    assert str(error.value).endswith("reports an error: the policy broke.")
+
+
+def test_a_server_of_vlagents_0_2_is_named(ask):
+    with pytest.raises(
+        TeacherError, match=r"camera_data_type'?\. It is a vlagents server older than 0\.3.*install vlagents 0\.3"
+    ):
+        ask("old").predict(FRAMES, TEXTS)
+
+
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_ipv6(ask, host):
+    teacher = ask("test", host)
+    assert teacher.predict(FRAMES, TEXTS).actions.shape == (3, 7)
+    assert teacher.url.startswith("rpyc://[::1]:")
