@@ -36,7 +36,7 @@ class ActionConversion(ABC):
     def output(self, output: TeacherOutput) -> TeacherOutput:
         """:return: A whole answer in the environment's units."""
         std = None if output.std is None else self.convert_std(output.std)
-        return TeacherOutput(self(output.actions), std=std)
+        return TeacherOutput(self(output.actions), std=std, clipped=output.clipped)
 
 
 @dataclass(frozen=True)

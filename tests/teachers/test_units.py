@@ -38,7 +38,9 @@ EXPECTED = {
 @pytest.mark.parametrize("name", EXPECTED, ids=str)
 def test_only_the_gripper_is_converted_with_its_standard_deviation(name: Any) -> None:
     gripper, std = EXPECTED[name]
-    output = make_conversion(name, gives_distribution=True).output(TeacherOutput(ACTIONS, std=STD))
+    clipped = np.array([0, 1, 0, 0])
+    output = make_conversion(name, gives_distribution=True).output(TeacherOutput(ACTIONS, std=STD, clipped=clipped))
+    assert output.clipped is clipped
     np.testing.assert_allclose(output.actions, np.column_stack([ACTIONS[:, 0], gripper]))
     np.testing.assert_allclose(output.std, np.column_stack([STD[:, 0], std]))
 
