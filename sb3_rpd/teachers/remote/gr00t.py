@@ -1,6 +1,7 @@
 """A teacher behind Isaac GR00T's ZeroMQ server (N1.6 and later), which answers whole batches."""
 
 import logging
+import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from sb3_rpd.common.optional_imports import import_optional
 from sb3_rpd.common.questions import Questions
 from sb3_rpd.common.teacher import TeacherOutput
 from sb3_rpd.teachers.images import are_images
-from sb3_rpd.teachers.remote.addresses import in_url
+from sb3_rpd.teachers.remote.addresses import family_of, in_url
 from sb3_rpd.teachers.remote.arrays import MalformedMessageError, shown
 from sb3_rpd.teachers.remote.links import Limits, Link, LinkError, NoAnswerInTimeError
 from sb3_rpd.teachers.remote.messages import modality_keys, pack_gr00t, unpack_gr00t
@@ -72,6 +73,7 @@ class GR00TTeacher(RemoteTeacher):
         timeout: float = 60.0,
         patience: float = 30.0,
     ) -> None:
+        self.host = host
         self.video_keys = video_keys
         self.state_keys = state_keys
         self.language_key = language_key
@@ -117,7 +119,8 @@ class _GR00TLink(Link):
         zmq = import_optional("zmq", extra="gr00t")
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.REQ)
-        self._socket.setsockopt(zmq.IPV6, 1)
+        # with it ZeroMQ tries a name's IPv6 address alone, where GR00T listens at IPv4 only
+        self._socket.setsockopt(zmq.IPV6, family_of(self._teacher.host) == socket.AF_INET6)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.setsockopt(zmq.MAXMSGSIZE, _ANSWER_LIMIT)
         # send only over a connection that is there, so that a missing server is noticed before the long wait for an answer

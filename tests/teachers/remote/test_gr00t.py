@@ -143,6 +143,12 @@ def test_ipv6(start_server, host):
     teacher.close()
 
 
+def test_a_name_of_the_host_is_taken_too(start_server):
+    teacher = GR00TTeacher("localhost", start_server("gr00t_lookalike.py"), **KEYS, patience=0.0, timeout=10.0)
+    np.testing.assert_allclose(teacher.predict(OBSERVATIONS, TEXTS).actions, np.hstack(expected()), rtol=1e-6)
+    teacher.close()
+
+
 def test_an_answer_that_takes_too_long_says_so(ask):
     with pytest.raises(TeacherError, match=r"no answer within 0\.5 s.*larger timeout than 0\.5"):
         ask(timeout=0.5).predict({name: array[:1] for name, array in OBSERVATIONS.items()}, ["hang"])
