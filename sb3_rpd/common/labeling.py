@@ -9,12 +9,11 @@ from types import TracebackType
 from typing import NamedTuple
 
 import numpy as np
-import torch as th
 from gymnasium import spaces
 
 from sb3_rpd.common.buffers import TeacherLabelsMixin
 from sb3_rpd.common.errors import TeacherError
-from sb3_rpd.common.teacher import Teacher, TeacherOutput
+from sb3_rpd.common.teacher import Teacher, TeacherOutput, ask_teacher
 from sb3_rpd.common.teacher_inputs import stack, stack_inputs
 from sb3_rpd.common.teacher_outputs import CheckedOutput, check_teacher_output
 from sb3_rpd.common.type_aliases import TeacherInfo
@@ -31,12 +30,19 @@ class LabelStatistics(NamedTuple):
     :param missing: Those of them that have none, because the answer failed or was not usable.
     :param seconds: Time spent inside the teacher.
     :param complaint: The first cause of a missing label, None if none is missing.
+    :param clipped: The share of its numbers that were clipped to the action space, summed over the labels.
     """
 
     asked: int = 0
     missing: int = 0
     seconds: float = 0.0
     complaint: str | None = None
+    clipped: float = 0.0
+
+    @property
+    def clipped_share(self) -> float:
+        """The share of the labels' numbers that were clipped to the action space; 0 where there are no labels."""
+        return self.clipped / (self.asked - self.missing) if self.asked > self.missing else 0.0
 
     @property
     def missing_share(self) -> float:
@@ -57,6 +63,7 @@ class LabelStatistics(NamedTuple):
             self.missing + other.missing,
             self.seconds + other.seconds,
             self.complaint or other.complaint,
+            self.clipped + other.clipped,
         )
 
 
@@ -154,13 +161,10 @@ class Labeler:
         """
         return self._label(buffer, queries, lambda infos: stack("action", [info["action"] for info in infos]))
 
-    def _predict(self, infos: Sequence[TeacherInfo]) -> np.ndarray | TeacherOutput:
+    def _predict(self, infos: Sequence[TeacherInfo]) -> TeacherOutput:
         if self.teacher is None:
             raise TeacherError("there is no teacher to ask where an environment's controller gives no action")
-        observations, instructions = stack_inputs(infos)
-        # Gradients are switched off for each thread by itself
-        with th.no_grad():
-            return self.teacher.predict(observations, instructions)
+        return ask_teacher(self.teacher, stack_inputs(infos))
 
     def _label(
         self,
@@ -188,7 +192,8 @@ class Labeler:
         if output.complaint is not None:
             self._warn_once(output.complaint)
         missing = int(np.isnan(output.actions).any(axis=1).sum())
-        return LabelStatistics(len(steps), missing, seconds, output.complaint)
+        clipped = 0.0 if output.clipped is None else float(output.clipped.sum())
+        return LabelStatistics(len(steps), missing, seconds, output.complaint, clipped)
 
     def _warn_once(self, complaint: str) -> None:
         if self._has_warned:
