@@ -1,0 +1,58 @@
+"""Words for messages: what a user passed in, named as he knows it and never longer than a sentence bears."""
+
+import inspect
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+
+def cut(text: object, length: int = 200) -> str:
+    """
+    Put a text on one line, without its middle if it is long: of a space or an array the ends say most.
+
+    :param text: A text, or anything of which to take ``str``.
+    :param length: How many of its characters are left at most.
+    :return: The text; where something is left out, how much.
+    """
+    line = " ".join(str(text).split())
+    if len(line) <= length:
+        return line
+    tail = length // 3
+    return f"{line[: length - tail]} ... ({len(line) - length} characters more) ... {line[-tail:]}"
+
+
+def shortened(items: Iterable[object], most: int = 8) -> str:
+    """
+    Name the first of many things.
+
+    :param items: Names, shapes, numbers.
+    :param most: How many of them are named.
+    :return: For instance ``'a', 'b' and 998 more``; ``none`` if there are none.
+    """
+    rest = iter(items)
+    named = ", ".join(cut(repr(item), 60) for item in islice(rest, most))
+    n_more = sum(1 for _ in rest)
+    return f"{named} and {n_more} more" if n_more else named or "none"
+
+
+def function_name(function: Callable[..., Any]) -> str:
+    """
+    How its author knows a function.
+
+    :param function: A function, a method, a partial or any other object that can be called.
+    :return: Its qualified name and where it is: ``Expert.act at experts.py:12``.
+    """
+    while isinstance(function, partial):
+        function = function.func
+    named = inspect.unwrap(function)
+    name = getattr(named, "__qualname__", None)
+    if name is None:
+        return cut(repr(named)) if type(named).__module__ in ("builtins", "numpy") else f"a {_full_name(type(named))}"
+    code = getattr(named, "__code__", None)
+    return cut(_full_name(named) if code is None else f"{name} at {Path(code.co_filename).name}:{code.co_firstlineno}")
+
+
+def _full_name(named: Any) -> str:
+    return f"{named.__module__}.{named.__qualname__}"
