@@ -1,6 +1,7 @@
 """Checks what a teacher answered before any of it becomes a label."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium import spaces
@@ -8,6 +9,7 @@ from stable_baselines3.common.preprocessing import get_action_dim
 
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.teacher import TeacherOutput
+from sb3_rpd.common.wording import cut, shortened
 
 #: How far outside a Box an action may lie, as a share of the Box's width, and still be clipped to it.
 BOX_TOLERANCE = 0.01
@@ -75,16 +77,33 @@ def n_logits(action_space: spaces.Space) -> int:
     return get_action_dim(action_space)
 
 
-def _numeric(array: np.ndarray, shape: tuple[int, ...], name: str, action_space: spaces.Space) -> np.ndarray:
-    array = np.asarray(array)
-    if not (np.issubdtype(array.dtype, np.number) or array.dtype == bool) or np.iscomplexobj(array):
-        raise TeacherError(f"The teacher's {name} have dtype {array.dtype}; real numbers are needed for {action_space}.")
-    if array.shape != shape:
-        raise TeacherError(
-            f"The teacher's {name} have shape {array.shape}, but shape {shape} is needed: one row for each of the "
-            f"{shape[0]} observations it was given, in the action space {action_space}."
+def _numeric(given: Any, shape: tuple[int, ...], name: str, action_space: spaces.Space) -> np.ndarray:
+    try:
+        array = np.asarray(given)
+    except Exception as error:  # rows of different lengths, a tensor on a GPU
+        complaint = f"are no array ({cut(error)})"
+    else:
+        is_real = (np.issubdtype(array.dtype, np.number) or array.dtype == bool) and not np.iscomplexobj(array)
+        if is_real and array.shape == shape:
+            return array.astype(np.float32)
+        complaint = f"have shape {cut(array.shape)}" if is_real else f"have dtype {cut(array.dtype)}, not one of real numbers"
+    raise TeacherError(
+        f"The teacher's {name} {complaint}, but shape {shape} is needed: one row for each of the {shape[0]} observations it "
+        f"was given, in the action space {cut(action_space)}.{_what_to_return(given)}"
+    )
+
+
+def _what_to_return(given: Any) -> str:
+    if given is None:
+        return " It returned None: is its `return` missing?"
+    if isinstance(given, tuple):
+        return (
+            f" It returned a tuple ({cut(', '.join(type(part).__name__ for part in given))}): return the actions alone, and of a "
+            "Stable-Baselines3 model pass the model itself, not its predict."
         )
-    return array.astype(np.float32)
+    if isinstance(given, Mapping):
+        return f" It returned a dict ({shortened(given)}): return the actions alone, or TeacherOutput(actions, std=...)."
+    return ""
 
 
 def _check_box(actions: np.ndarray, space: spaces.Box) -> tuple[np.ndarray, str | None]:
@@ -99,8 +118,8 @@ def _check_box(actions: np.ndarray, space: spaces.Box) -> tuple[np.ndarray, str 
         complaint = f"{_count(not_finite)} NaN or infinity in the action"
     elif outside.any():
         complaint = (
-            f"{_count(outside)} an action outside of {space} by more than {BOX_TOLERANCE:.0%} of its width, the first "
-            f"one {actions[outside][0].tolist()}. A teacher's actions must be in the environment's units; clip them in "
+            f"{_count(outside)} an action outside of {cut(space)} by more than {BOX_TOLERANCE:.0%} of its width, the first "
+            f"one {cut(actions[outside][0].tolist())}. A teacher's actions must be in the environment's units; clip them in "
             "the teacher if they are meant to saturate"
         )
     checked = np.clip(actions, low, high).astype(np.float32)
@@ -121,8 +140,8 @@ def _check_integers(actions: np.ndarray, space: spaces.Space) -> tuple[np.ndarra
     if valid.all():
         return actions, None
     complaint = (
-        f"{_count(~valid)} NaN, or an action that is not a whole number from 0 to {(n_choices - 1).tolist()}, the first one "
-        f"{actions[~valid][0].tolist()}"
+        f"{_count(~valid)} NaN, or an action that is not a whole number from 0 to {cut((n_choices - 1).tolist())}, the "
+        f"first one {cut(actions[~valid][0].tolist())}"
     )
     actions[~valid] = np.nan
     return actions, complaint
