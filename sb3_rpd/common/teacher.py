@@ -41,6 +41,9 @@ class Teacher(ABC):
     #: Whether ``predict`` returns a ``TeacherOutput`` with ``std`` or ``logits``, which the "kl" loss needs.
     gives_distribution: bool = False
 
+    def __repr__(self) -> str:
+        return f"{type(self).__module__}.{type(self).__qualname__}"
+
     def setup(self, action_space: spaces.Space) -> None:  # noqa: B027 (optional hook)
         """
         Called once before the first query, in the training process.

@@ -24,6 +24,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.teacher import Teacher, TeacherOutput
 from sb3_rpd.common.type_aliases import RawObservation
+from sb3_rpd.common.wording import cut, shortened
 
 
 def _same_actions(teacher_space: spaces.Space, env_space: spaces.Space) -> bool:
@@ -42,7 +43,7 @@ def _load_model(path: Path, algorithm: type[BaseAlgorithm]) -> BaseAlgorithm:
         raise
     except Exception as error:
         raise TeacherError(
-            f"{path} does not load as a {algorithm.__name__} model ({type(error).__name__}: {error}). "
+            f"{path} does not load as a {algorithm.__name__} model ({type(error).__name__}: {cut(error)}). "
             "Name the class that saved it (algorithm=...), or load it yourself and pass the model."
         ) from error
 
@@ -98,10 +99,13 @@ class SB3Teacher(Teacher):
         policy = self.model.policy
         self.gives_distribution = deterministic and isinstance(policy, ActorCriticPolicy) and not policy.squash_output
 
+    def __repr__(self) -> str:
+        return f"SB3Teacher({type(self.model).__name__})"
+
     def setup(self, action_space: spaces.Space) -> None:
         if not _same_actions(self.model.action_space, action_space):
             raise TeacherError(
-                f"The teacher model acts in {self.model.action_space}, the environment in {action_space}. "
+                f"The teacher model acts in {cut(self.model.action_space)}, the environment in {cut(action_space)}. "
                 "Train the teacher with the environment's control mode, or wrap the environment to match."
             )
 
@@ -121,15 +125,15 @@ class SB3Teacher(Teacher):
         space = self.model.observation_space
         if isinstance(space, spaces.Dict):
             if not isinstance(observations, dict) or not set(space.spaces) <= set(observations):
-                offered = sorted(observations) if isinstance(observations, dict) else "a single array"
+                offered = shortened(sorted(observations)) if isinstance(observations, dict) else "a single array"
                 raise TeacherError(
-                    f"The teacher model needs the observations {sorted(space.spaces)}, the environment offers {offered}."
+                    f"The teacher model needs the observations {shortened(sorted(space.spaces))}, the environment offers {offered}."
                 )
             return {name: observations[name] for name in space.spaces}
         if isinstance(observations, dict):
             if len(observations) != 1:
                 raise TeacherError(
-                    f"The teacher model takes one array of {space}, the environment offers {sorted(observations)}: "
+                    f"The teacher model takes one array of {cut(space)}, the environment offers {shortened(sorted(observations))}: "
                     "let its TeacherActionWrapper offer only the one that is meant."
                 )
             return next(iter(observations.values()))

@@ -53,8 +53,14 @@ def test_every_other_shape_is_an_error_that_names_both(space: spaces.Space, n: i
     [
         (None, "It returned None: is its `return` missing?"),
         ((np.zeros((1, 2)), None), r"a tuple \(ndarray, NoneType\): return the actions alone.*not its predict"),
-        ((np.zeros((1, 2)), np.ones((1, 2))), r"have shape \(2, 1, 2\).*a tuple \(ndarray, ndarray\): return the actions alone"),
-        ({"actions": np.zeros((1, 2))}, r"a dict \('actions'\): return the actions alone, or TeacherOutput\(actions, std=...\)"),
+        (
+            (np.zeros((1, 2)), np.ones((1, 2))),
+            r"have shape \(2, 1, 2\).*a tuple \(ndarray, ndarray\): return the actions alone",
+        ),
+        (
+            {"actions": np.zeros((1, 2))},
+            r"a dict \('actions'\): return the actions alone, or TeacherOutput\(actions, std=...\)",
+        ),
         ([[0.0], [0.0, 1.0]], "rows|dtype object|inhomogeneous"),
     ],
 )
@@ -78,13 +84,21 @@ large_spaces = st.one_of(
 )
 
 
-@given(space=large_spaces, n=st.integers(1, 3), offset=st.sampled_from([1e-3, 0.5, np.pi, 1e10, np.nan]), seed=st.integers(0, 9))
+@given(
+    space=large_spaces, n=st.integers(1, 3), offset=st.sampled_from([1e-3, 0.5, np.pi, 1e10, np.nan]), seed=st.integers(0, 9)
+)
 def test_no_complaint_is_long(space: spaces.Space, n: int, offset: float, seed: int) -> None:
     space.seed(seed)
     answer = np.stack([space.sample() for _ in range(n)]) + offset
     complaint = check_teacher_output(answer, space, n).complaint
     assert len(complaint or "") < 1000
-    wrong: list[Any] = [answer[..., None], answer.astype(str), tuple(answer.reshape(-1)), {str(i): 0 for i in range(5000)}, [answer, 0]]
+    wrong: list[Any] = [
+        answer[..., None],
+        answer.astype(str),
+        tuple(answer.reshape(-1)),
+        {str(i): 0 for i in range(5000)},
+        [answer, 0],
+    ]
     for given_answer in wrong:
         with pytest.raises(TeacherError) as caught, warnings.catch_warnings():
             warnings.simplefilter("ignore")
