@@ -3,7 +3,6 @@
 import inspect
 from collections.abc import Callable, Iterable
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +18,23 @@ def cut(text: object, length: int = 200) -> str:
     line = " ".join(str(text).split())
     if len(line) <= length:
         return line
-    tail = length // 3
+    tail = max(length // 3, 1)
     return f"{line[: length - tail]} ... ({len(line) - length} characters more) ... {line[-tail:]}"
 
 
-def shortened(items: Iterable[object], most: int = 8) -> str:
+def shortened(items: Iterable[object], limit: int = 3) -> str:
     """
-    Name the first of many things.
+    List items in a message, however many there are.
 
-    :param items: Names, shapes, numbers.
-    :param most: How many of them are named.
-    :return: For instance ``'a', 'b' and 998 more``; ``none`` if there are none.
+    :param items: What to list; each appears as its ``repr``, cut if that is long.
+    :param limit: How many of them at most. The others are counted.
+    :return: For example ``'a', 'b', 'c' and 979 more``; ``none`` for no items.
     """
-    rest = iter(items)
-    named = ", ".join(cut(repr(item), 60) for item in islice(rest, most))
-    n_more = sum(1 for _ in rest)
-    return f"{named} and {n_more} more" if n_more else named or "none"
+    words = [cut(repr(item), 60) for item in items]
+    shown, more = ", ".join(words[:limit]), len(words) - limit
+    if more > 0:
+        return f"{shown} and {more} more"
+    return shown or "none"
 
 
 def function_name(function: Callable[..., Any]) -> str:

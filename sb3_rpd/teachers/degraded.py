@@ -106,8 +106,8 @@ class DegradedTeacher(Teacher):
         if not present or missing:
             raise TeacherError(
                 f"gripper_delay={self.gripper_delay} needs the past: the environment does not offer "
-                f"{shortened(missing) if missing else 'named observations'}. Put HistoryWrapper(env, source, length={self.gripper_delay}) below its "
-                "TeacherActionWrapper, and offer read_past there."
+                f"{shortened(missing) if missing else 'named observations'}. Put HistoryWrapper(env, source, "
+                f"length={self.gripper_delay}) below its TeacherActionWrapper, and offer read_past there."
             )
         assert isinstance(observations, dict)
         length = min(observations[name + PAST_SUFFIX].shape[1] for name in present)

@@ -13,9 +13,10 @@ import numpy as np
 from gymnasium import spaces
 
 from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.offers import describe_observations
 from sb3_rpd.common.teacher import Teacher
 from sb3_rpd.common.type_aliases import RawObservation
-from sb3_rpd.common.wording import cut, shortened
+from sb3_rpd.common.wording import cut
 from sb3_rpd.envs.maniskill2.privileged import CubeState
 from sb3_rpd.teachers.quaternions import from_axis_angle, inverse, multiply, rotate, to_rotation_vector
 
@@ -203,9 +204,9 @@ class ScriptedTeacher(Teacher):
 
     def predict(self, observations: RawObservation, instructions: Sequence[str] | None = None) -> np.ndarray:
         if not isinstance(observations, dict) or "privileged" not in observations:
-            offered = shortened(sorted(observations)) if isinstance(observations, dict) else "a single array"
             raise TeacherError(
-                f"The scripted teacher needs the observation 'privileged', the environment offers {offered}: wrap it in "
+                f"The scripted teacher needs the observation 'privileged', the environment offers "
+                f"{describe_observations(observations)}: wrap it in "
                 "TeacherActionWrapper(env, observation={'privileged': privileged_state})."
             )
         return _CONTROLLERS[self.task](CubeState.unpack(observations["privileged"].astype(np.float64)))

@@ -104,7 +104,7 @@ def _check_needs_no_arguments(name: str, factory: Callable[..., Any]) -> None:
         signature.bind()
     except TypeError as error:
         raise TeacherError(
-            f"The teacher {cut(repr(name))} names {function_name(factory)}, which cannot be called without arguments: {error}. "
-            "Name a function without arguments that returns the teacher. If this is the teacher itself, a function of "
+            f"The teacher {cut(repr(name))} names {function_name(factory)}, which cannot be called without arguments: "
+            f"{error}. Name a function without arguments that returns the teacher. If this is the teacher itself, a function of "
             f"observations, name one that says `return {name.partition(':')[2]}`, or pass the function in place of its name."
         ) from error

@@ -22,6 +22,7 @@ from stable_baselines3.common.save_util import load_from_pkl
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.offers import describe_observations
 from sb3_rpd.common.teacher import Teacher, TeacherOutput
 from sb3_rpd.common.type_aliases import RawObservation
 from sb3_rpd.common.wording import cut, shortened
@@ -125,16 +126,16 @@ class SB3Teacher(Teacher):
         space = self.model.observation_space
         if isinstance(space, spaces.Dict):
             if not isinstance(observations, dict) or not set(space.spaces) <= set(observations):
-                offered = shortened(sorted(observations)) if isinstance(observations, dict) else "a single array"
                 raise TeacherError(
-                    f"The teacher model needs the observations {shortened(sorted(space.spaces))}, the environment offers {offered}."
+                    f"The teacher model needs the observations {shortened(sorted(space.spaces))}, the environment offers "
+                    f"{describe_observations(observations)}."
                 )
             return {name: observations[name] for name in space.spaces}
         if isinstance(observations, dict):
             if len(observations) != 1:
                 raise TeacherError(
-                    f"The teacher model takes one array of {cut(space)}, the environment offers {shortened(sorted(observations))}: "
-                    "let its TeacherActionWrapper offer only the one that is meant."
+                    f"The teacher model takes one array of {cut(space)}, the environment offers "
+                    f"{describe_observations(observations)}: let its TeacherActionWrapper offer only the one that is meant."
                 )
             return next(iter(observations.values()))
         return observations
