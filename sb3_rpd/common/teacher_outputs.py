@@ -99,8 +99,8 @@ def _what_to_return(given: Any) -> str:
     if isinstance(given, tuple):
         types = cut(", ".join(type(part).__name__ for part in given))
         return (
-            f" It returned a tuple ({types}): return the actions alone, and of a Stable-Baselines3 model pass the model itself, "
-            "not its predict."
+            f" It returned a tuple ({types}): return the actions alone, and of a Stable-Baselines3 model pass the model "
+            "itself, not its predict."
         )
     if isinstance(given, Mapping):
         return f" It returned a dict ({shortened(given)}): return the actions alone, or TeacherOutput(actions, std=...)."

@@ -105,6 +105,6 @@ def _check_needs_no_arguments(name: str, factory: Callable[..., Any]) -> None:
     except TypeError as error:
         raise TeacherError(
             f"The teacher {cut(repr(name))} names {function_name(factory)}, which cannot be called without arguments: "
-            f"{error}. Name a function without arguments that returns the teacher. If this is the teacher itself, a function of "
-            f"observations, name one that says `return {name.partition(':')[2]}`, or pass the function in place of its name."
+            f"{error}. Name a function without arguments that returns the teacher. If this is the teacher itself, a function "
+            f"of observations, name one that says `return {name.partition(':')[2]}`, or pass the function, not its name."
         ) from error
