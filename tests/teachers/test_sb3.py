@@ -180,7 +180,7 @@ def test_dict_observations_are_picked_and_normalized_by_name() -> None:
     peer = {"a": ((batch["a"] - 2.0) / np.sqrt(1 + 1e-8)).astype(np.float32).clip(-10, 10), "b": batch["b"]}
     answer = output(SB3Teacher(model, normalize), batch)
     np.testing.assert_array_equal(answer.actions, model.predict(peer, deterministic=True)[0])
-    with pytest.raises(TeacherError, match=r"needs the observations 'a', 'b', .*offers 'a' \(float32, 2\)"):
+    with pytest.raises(TeacherError, match=r"needs the observations 'a', 'b', .*offers 'a' \(float32, 3\)"):
         SB3Teacher(model).predict({"a": observations()})
     with pytest.raises(TeacherError, match="offers one array without a name"):
         SB3Teacher(model).predict(observations())
