@@ -9,12 +9,11 @@ from types import TracebackType
 from typing import NamedTuple
 
 import numpy as np
-import torch as th
 from gymnasium import spaces
 
 from sb3_rpd.common.buffers import TeacherLabelsMixin
 from sb3_rpd.common.errors import TeacherError
-from sb3_rpd.common.teacher import Teacher, TeacherOutput
+from sb3_rpd.common.teacher import Teacher, TeacherOutput, ask_teacher
 from sb3_rpd.common.teacher_inputs import stack, stack_inputs
 from sb3_rpd.common.teacher_outputs import CheckedOutput, check_teacher_output
 from sb3_rpd.common.type_aliases import TeacherInfo
@@ -154,13 +153,10 @@ class Labeler:
         """
         return self._label(buffer, queries, lambda infos: stack("action", [info["action"] for info in infos]))
 
-    def _predict(self, infos: Sequence[TeacherInfo]) -> np.ndarray | TeacherOutput:
+    def _predict(self, infos: Sequence[TeacherInfo]) -> TeacherOutput:
         if self.teacher is None:
             raise TeacherError("there is no teacher to ask where an environment's controller gives no action")
-        observations, instructions = stack_inputs(infos)
-        # Gradients are switched off for each thread by itself
-        with th.no_grad():
-            return self.teacher.predict(observations, instructions)
+        return ask_teacher(self.teacher, stack_inputs(infos))
 
     def _label(
         self,

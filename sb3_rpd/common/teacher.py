@@ -3,10 +3,14 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import torch as th
 from gymnasium import spaces
 
+from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.questions import Questions
 from sb3_rpd.common.type_aliases import RawObservation
 
 
@@ -27,6 +31,52 @@ class TeacherOutput:
     actions: np.ndarray
     std: np.ndarray | None = None
     logits: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, answer: Any) -> "TeacherOutput":
+        """
+        :param answer: What ``Teacher.predict`` returned: actions alone, or a ``TeacherOutput``.
+        :return: The same as a ``TeacherOutput``.
+        """
+        return answer if isinstance(answer, cls) else cls(answer)
+
+    @classmethod
+    def merge(cls, answers: Sequence["TeacherOutput | None"], questions: Sequence[Questions]) -> "TeacherOutput":
+        """
+        Put the answers to parts of a batch together.
+
+        :param answers: The answer to each part, None where there is none; at least one is there.
+        :param questions: The parts.
+        :return: One answer to all of them, with rows of NaN for the parts without one. It has a distribution if all answers
+            have one.
+        :raises TeacherError: if an answer has a wrong number of rows, or the answers have different shapes.
+        """
+        given = [answer for answer in answers if answer is not None]
+        merged = {}
+        for name in ("actions", "std", "logits"):
+            arrays = [None if answer is None else getattr(answer, name) for answer in answers]
+            if all(getattr(answer, name) is not None for answer in given):
+                merged[name] = _joined(name, arrays, [len(part) for part in questions])
+        return cls(**merged)
+
+
+def _joined(name: str, arrays: Sequence[np.ndarray | None], sizes: Sequence[int]) -> np.ndarray:
+    shapes = set()
+    for array, size in zip(arrays, sizes, strict=True):
+        if array is None:
+            continue
+        if np.shape(array)[:1] != (size,):
+            raise TeacherError(f"The teacher's {name} have shape {np.shape(array)}, but it was given {size} observations.")
+        shapes.add(np.shape(array)[1:])
+    if len(shapes) > 1:
+        raise TeacherError(f"The teacher's answers have {name} of different shapes: {sorted(shapes)}.")
+    shape = shapes.pop()
+    return np.concatenate(
+        [
+            np.full((size, *shape), np.nan, np.float32) if array is None else array
+            for array, size in zip(arrays, sizes, strict=True)
+        ]
+    )
 
 
 class Teacher(ABC):
@@ -66,3 +116,16 @@ class Teacher(ABC):
 
     def close(self) -> None:  # noqa: B027 (optional hook)
         """Release what the teacher holds (processes, connections). May be called more than once."""
+
+
+def ask_teacher(teacher: Teacher, questions: Questions) -> TeacherOutput:
+    """
+    Ask a teacher, in the way in which everything here asks one.
+
+    :param teacher: Whom to ask.
+    :param questions: What about.
+    :return: What it said, not checked.
+    """
+    # PyTorch switches gradients off for each thread by itself
+    with th.no_grad():
+        return TeacherOutput.of(teacher.predict(questions.observations, questions.instructions))

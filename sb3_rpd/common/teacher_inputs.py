@@ -8,6 +8,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecNormalize
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs
 
 from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.questions import Questions
 from sb3_rpd.common.type_aliases import RawObservation, TeacherInfo
 from sb3_rpd.common.wrappers import TEACHER_INFO_KEY
 
@@ -135,12 +136,12 @@ def _channels_last(images: np.ndarray) -> np.ndarray:
     return np.moveaxis(images, 1, -1)
 
 
-def stack_inputs(infos: Sequence[TeacherInfo]) -> tuple[RawObservation, list[str] | None]:
+def stack_inputs(infos: Sequence[TeacherInfo]) -> Questions:
     """
     Put what the teacher may see of several states into one batch.
 
     :param infos: One for each state, each with an ``"observation"``.
-    :return: Observations with first axis n, and the instructions, None where the environments give none.
+    :return: The questions, without instructions where the environments give none.
     :raises TeacherError: if they do not offer the same things.
     """
     instructions = [info["instruction"] for info in infos if "instruction" in info]
@@ -152,8 +153,9 @@ def stack_inputs(infos: Sequence[TeacherInfo]) -> tuple[RawObservation, list[str
         offers = sorted({_offer(observation) for observation in observations})
         raise TeacherError(f"the environments offer different things to the teacher: {' and '.join(offers)}")
     if not isinstance(first, dict):
-        return stack("observation", observations), instructions or None
-    return {name: stack(name, [observation[name] for observation in observations]) for name in first}, instructions or None
+        return Questions(stack("observation", observations), instructions or None)
+    stacked = {name: stack(name, [observation[name] for observation in observations]) for name in first}
+    return Questions(stacked, instructions or None)
 
 
 def _offers_same(first: RawObservation, second: RawObservation) -> bool:

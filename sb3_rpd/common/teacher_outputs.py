@@ -37,9 +37,9 @@ def check_teacher_output(answer: np.ndarray | TeacherOutput, action_space: space
     :param action_space: The action space of one environment.
     :param n_queries: The number of observations that the teacher was given.
     :return: The answer with the rows that cannot be used (NaN, outside the space) masked by NaN and the cause named.
-    :raises TeacherError: if the answer's shape or dtype does not fit the action space, which no single row can mend.
+    :raises TeacherError: if the answer's shape or dtype does not fit the action space, which concerns all rows.
     """
-    output = answer if isinstance(answer, TeacherOutput) else TeacherOutput(answer)
+    output = TeacherOutput.of(answer)
     actions = _numeric(output.actions, (n_queries, *(action_space.shape or ())), "actions", action_space)
     actions = actions.reshape(n_queries, get_action_dim(action_space))
     if isinstance(action_space, spaces.Box):

@@ -7,6 +7,7 @@ import gymnasium as gym
 import numpy as np
 
 from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.instructions import read_instruction
 from sb3_rpd.common.type_aliases import TeacherInfo
 from sb3_rpd.common.wording import cut, function_name
 
@@ -32,11 +33,13 @@ class TeacherActionWrapper(gym.Wrapper[Any, Any, Any, Any]):
     :param env: The environment to wrap.
     :param observation: What the teacher sees: for each name a callable from the wrapped environment to an array.
         The arrays are copied, so a source may reuse its own memory.
-    :param instruction: What the teacher is told to do: a string, or a callable from the wrapped environment to one.
+    :param instruction: What the teacher is told to do: a text (``read_instruction``), or a callable from the wrapped
+        environment to one.
     :param controller: A callable from the wrapped environment to a finished action in the environment's units.
         Then no teacher is asked; the action is the label.
     :raises ValueError: if there is nothing to offer, or both an observation and a controller.
     :raises TypeError: if a source or the controller cannot be called.
+    :raises TeacherError: if the instruction is no text.
     """
 
     def __init__(
@@ -72,6 +75,8 @@ class TeacherActionWrapper(gym.Wrapper[Any, Any, Any, Any]):
         if controller is not None:
             _check_source("controller", controller)
         self._observation = dict(observation or {})
+        if instruction is not None and not callable(instruction):
+            instruction = read_instruction(instruction, "TeacherActionWrapper's instruction")
         self._instruction = instruction
         self._controller = controller
         #: The sources that have been called and were right.

@@ -9,7 +9,7 @@ from gymnasium import spaces
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from sb3_rpd.common.errors import TeacherError
-from sb3_rpd.common.teacher import Teacher
+from sb3_rpd.common.teacher import Teacher, ask_teacher
 from sb3_rpd.common.teacher_inputs import stack_inputs, teacher_inputs_after_reset, teacher_inputs_after_step
 from sb3_rpd.common.teacher_outputs import check_teacher_output
 from sb3_rpd.common.type_aliases import TeacherInfo
@@ -96,7 +96,7 @@ def _act(teacher: Teacher, inputs: list[TeacherInfo], action_space: spaces.Space
     if all("action" in entry for entry in inputs):
         answer: Any = np.stack([entry["action"] for entry in inputs])
     else:
-        answer = teacher.predict(*stack_inputs(inputs))
+        answer = ask_teacher(teacher, stack_inputs(inputs))
     output = check_teacher_output(answer, action_space, len(inputs))
     if output.complaint is not None:
         raise TeacherError(f"The teacher cannot act alone: {output.complaint}.")

@@ -7,7 +7,8 @@ import numpy as np
 from gymnasium import spaces
 
 from sb3_rpd.common.errors import TeacherError
-from sb3_rpd.common.teacher import Teacher, TeacherOutput
+from sb3_rpd.common.questions import Questions
+from sb3_rpd.common.teacher import Teacher, ask_teacher
 from sb3_rpd.common.type_aliases import RawObservation
 from sb3_rpd.common.wording import cut, shortened
 from sb3_rpd.teachers.resolve import make_teacher
@@ -96,8 +97,7 @@ class DegradedTeacher(Teacher):
         self.teacher.close()
 
     def _ask(self, observations: RawObservation, instructions: Sequence[str] | None) -> np.ndarray:
-        answer = self.teacher.predict(observations, instructions)
-        return np.array(answer.actions if isinstance(answer, TeacherOutput) else answer, dtype=np.float64)
+        return np.array(ask_teacher(self.teacher, Questions(observations, instructions)).actions, dtype=np.float64)
 
     def _past(self, observations: RawObservation) -> RawObservation:
         """The observations of ``gripper_delay`` steps ago."""

@@ -8,8 +8,8 @@ from typing import Any
 import torch as th
 
 from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.optional_imports import import_optional
 from sb3_rpd.teachers.openvla.config import OpenVLAConfig
-from sb3_rpd.teachers.openvla.dependencies import import_extra
 from sb3_rpd.teachers.openvla.model import OpenVLAModel
 
 # Not the weights as pickles, nor the Python code that published repositories carry
@@ -27,7 +27,7 @@ def find_checkpoint(checkpoint: str | Path, revision: str | None = None) -> Path
     folder = Path(checkpoint).expanduser()
     if folder.is_dir():
         return folder
-    hub = import_extra("huggingface_hub")
+    hub = import_optional("huggingface_hub", extra="openvla")
     try:
         return Path(hub.snapshot_download(str(checkpoint), revision=revision, allow_patterns=list(_FILES)))
     except Exception as error:  # the hub's errors have no common class over the releases
@@ -90,7 +90,7 @@ def load_model(folder: Path, device: th.device, dtype: th.dtype) -> OpenVLAModel
     expected = model.state_dict()
     files = _find_tensors(folder)
     _compare(f"tensors of {folder}", expected, files)
-    safe_open = import_extra("safetensors").safe_open
+    safe_open = import_optional("safetensors", extra="openvla").safe_open
     weights: dict[str, th.Tensor] = {}
     for path in sorted(set(files.values())):
         with safe_open(path, framework="pt", device="cpu") as shard:
@@ -131,7 +131,7 @@ def _find_tensors(folder: Path) -> dict[str, Path]:
                 else "."
             )
         )
-    safe_open = import_extra("safetensors").safe_open
+    safe_open = import_optional("safetensors", extra="openvla").safe_open
     tensors: dict[str, Path] = {}
     for path in paths:
         with safe_open(path, framework="pt") as shard:

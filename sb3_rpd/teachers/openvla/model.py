@@ -7,13 +7,13 @@ import torch as th
 import torch.nn.functional as F
 from torch import nn
 
+from sb3_rpd.common.optional_imports import import_optional
 from sb3_rpd.teachers.openvla.config import OpenVLAConfig
-from sb3_rpd.teachers.openvla.dependencies import import_extra
 from sb3_rpd.teachers.openvla.vision import Projector, VisionBackbone
 
 
 def _make_llama(text: Mapping[str, Any]) -> Any:
-    transformers = import_extra("transformers")
+    transformers = import_optional("transformers", extra="openvla")
     config = transformers.LlamaConfig(**text)
     return transformers.AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
 
@@ -43,7 +43,7 @@ class OpenVLAModel(nn.Module):
 
         :param device: Where the model is.
         """
-        rotary_class = import_extra("transformers.models.llama.modeling_llama").LlamaRotaryEmbedding
+        rotary_class = import_optional("transformers.models.llama.modeling_llama", extra="openvla").LlamaRotaryEmbedding
         for module in list(self.language_model.modules()):
             for name, child in list(module.named_children()):
                 if isinstance(child, rotary_class):
@@ -65,7 +65,7 @@ class OpenVLAModel(nn.Module):
         padded = not bool(mask.all())
         first = self.config.first_action_token
         head = self.language_model.lm_head.weight[first : first + self.config.action_bins]
-        cache = import_extra("transformers").DynamicCache()
+        cache = import_optional("transformers", extra="openvla").DynamicCache()
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
         logits: list[th.Tensor] = []
         while True:

@@ -8,8 +8,8 @@ from typing import Any
 import torch as th
 
 from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.optional_imports import import_optional
 from sb3_rpd.teachers.openvla.config import OpenVLAConfig
-from sb3_rpd.teachers.openvla.dependencies import import_extra
 from sb3_rpd.teachers.openvla.resize import crop_center, resize_bicubic
 
 PROMPT = "In: What action should the robot take to {instruction}?\nOut:"
@@ -100,7 +100,7 @@ class PromptProcessor:
                 "LlamaTokenizerFast.from_pretrained(folder).save_pretrained(folder)."
             )
         # the file as it is: a Llama tokenizer class would rebuild it, in a way that depends on the release of transformers
-        self._tokenizer = import_extra("transformers").PreTrainedTokenizerFast(tokenizer_file=str(path))
+        self._tokenizer = import_optional("transformers", extra="openvla").PreTrainedTokenizerFast(tokenizer_file=str(path))
         self._template = CHAT_PROMPT if config.chat_prompt else PROMPT
         self._bos = int(config.text["bos_token_id"])
         # the word that a lone space makes, 29871 in Llama-2: in training it came between the prompt and the action

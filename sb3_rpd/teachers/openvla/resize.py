@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 import torch as th
 
-from sb3_rpd.teachers.openvla.dependencies import import_extra
+from sb3_rpd.common.optional_imports import import_optional
 
 # Pillow resizes 8-bit images in integers: its weights are multiples of 2^-22
 _UNIT = 2**22
@@ -51,7 +51,7 @@ def resize_by_matrices(images: th.Tensor, size: tuple[int, int]) -> th.Tensor:
 
 def resize_by_pillow(images: th.Tensor, size: tuple[int, int]) -> th.Tensor:
     """The same as ``resize_bicubic``, image by image."""
-    pillow = import_extra("PIL.Image")
+    pillow = import_optional("PIL.Image", extra="openvla")
     resized = np.empty((len(images), *size, images.shape[3]), dtype=np.uint8)
     for row, image in enumerate(images.numpy()):
         # in two calls, because Pillow 13 turns their order round for some shapes

@@ -10,8 +10,11 @@ import torch as th
 from gymnasium import spaces
 
 from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.instructions import read_instruction
+from sb3_rpd.common.questions import Questions
 from sb3_rpd.common.teacher import Teacher, TeacherOutput
 from sb3_rpd.common.type_aliases import RawObservation
+from sb3_rpd.teachers.images import find_images
 from sb3_rpd.teachers.openvla.actions import DECODINGS, GRIPPERS, ActionDecoder
 from sb3_rpd.teachers.openvla.checkpoint import find_checkpoint, load_model, read_action_statistics, read_json
 from sb3_rpd.teachers.openvla.config import OpenVLAConfig
@@ -20,30 +23,8 @@ from sb3_rpd.teachers.openvla.processing import ImageProcessor, PromptProcessor
 #: The checkpoint and the statistics of the paper's ManiSkill experiments.
 CHECKPOINT = "Juelg/openvla-7b-finetuned-maniskill"
 UNNORM_KEY = "maniskill_human:7.0.0"
-#: The name under which ``TeacherActionWrapper`` offers the rendered frame.
-_FRAME = "frame"
 
-
-def _select_frames(observations: RawObservation, camera: str | None) -> np.ndarray:
-    """
-    The images among what the environment offers.
-
-    :raises TeacherError: if they are not there, not the only ones, or no 8-bit color images; says what is there.
-    """
-    offered = observations if isinstance(observations, dict) else {_FRAME: observations}
-    images = [name for name, array in offered.items() if _are_images(array)]
-    wanted = camera if camera is not None else images[0] if len(images) == 1 else _FRAME
-    if wanted not in images:
-        shapes = {name: f"{array.dtype}{list(array.shape[1:])}" for name, array in offered.items()}
-        raise TeacherError(
-            f"OpenVLATeacher found no camera {wanted!r} with color images (uint8, height x width x 3); the environment "
-            f"offers {shapes}. Choose with OpenVLATeacher(camera=...), or offer one in TeacherActionWrapper(observation=...)."
-        )
-    return offered[wanted]
-
-
-def _are_images(array: np.ndarray) -> bool:
-    return array.ndim == 4 and array.shape[3] == 3 and array.dtype == np.uint8
+_CURE = "Choose with OpenVLATeacher(camera=...), or offer one in TeacherActionWrapper(observation=...)."
 
 
 class _Replica:
@@ -110,7 +91,7 @@ class OpenVLATeacher(Teacher):
         self.checkpoint = checkpoint
         self.unnorm_key = unnorm_key
         self.revision = revision
-        self.instruction = instruction
+        self.instruction = None if instruction is None else read_instruction(instruction, "OpenVLATeacher's instruction")
         self.camera = camera
         self.center_crop = center_crop
         self.gripper = gripper
@@ -154,16 +135,16 @@ class OpenVLATeacher(Teacher):
         self._load()
 
     def predict(self, observations: RawObservation, instructions: Sequence[str] | None = None) -> TeacherOutput:
-        frames = _select_frames(observations, self.camera)
-        if instructions is None:
-            if self.instruction is None:
-                raise TeacherError(
-                    "OpenVLATeacher was not told what to do: pass an instruction to it, or to the environment's "
-                    "TeacherActionWrapper."
-                )
-            instructions = [self.instruction] * len(frames)
+        questions = Questions(observations, instructions).told(self.instruction)
+        offered = questions.named_observations
+        frames = offered[find_images(offered, self.camera, seeker="OpenVLATeacher", cure=_CURE)]
+        if questions.instructions is None:
+            raise TeacherError(
+                "OpenVLATeacher was not told what to do: pass an instruction to it, or to the environment's "
+                "TeacherActionWrapper."
+            )
         self._load()
-        prompts = [self._prompt(instruction) for instruction in instructions]
+        prompts = [self._prompt(instruction) for instruction in questions.instructions]
         actions, std = self._decoder(self._action_logits(frames, prompts))
         if self._bounds is not None:
             actions = np.clip(actions, *self._bounds).astype(np.float32)

@@ -8,11 +8,13 @@ import numpy as np
 
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.optional_imports import import_optional
+from sb3_rpd.common.questions import Questions
 from sb3_rpd.common.teacher import TeacherOutput
+from sb3_rpd.teachers.images import are_images
 from sb3_rpd.teachers.remote.arrays import MalformedMessageError, shown
-from sb3_rpd.teachers.remote.links import Batch, Limits, Link, LinkError
+from sb3_rpd.teachers.remote.links import Limits, Link, LinkError
 from sb3_rpd.teachers.remote.messages import pack_gr00t, unpack_gr00t
-from sb3_rpd.teachers.remote.observations import is_images, select
+from sb3_rpd.teachers.remote.observations import select
 from sb3_rpd.teachers.remote.teacher import RemoteTeacher
 
 logger = logging.getLogger(__name__)
@@ -67,19 +69,23 @@ class GR00TTeacher(RemoteTeacher):
         self.state_keys = state_keys
         self.language_key = language_key
         self.action_keys = action_keys
-        self.action_index = action_index
         self.max_batch = max_batch
         self.api_token = api_token
-        self.timeout = timeout
         # the server answers one request after the other, so more connections would gain nothing
         super().__init__(
-            f"tcp://{host}:{port}", connections=1, patience=patience, instruction=instruction, convert_actions=convert_actions
+            f"tcp://{host}:{port}",
+            connections=1,
+            patience=patience,
+            timeout=timeout,
+            instruction=instruction,
+            action_index=action_index,
+            convert_actions=convert_actions,
         )
 
     def _select(self, offered: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         video_keys, state_keys = self.video_keys, self.state_keys
         if video_keys is None:
-            video_keys = {name: name for name, array in offered.items() if is_images(array)}
+            video_keys = {name: name for name, array in offered.items() if are_images(array)}
         if state_keys is None:
             state_keys = {name: name for name, array in offered.items() if array.ndim == 2}
         keys = {f"video.{theirs}": ours for theirs, ours in video_keys.items()}
@@ -114,20 +120,20 @@ class _GR00TLink(Link):
         except zmq.ZMQError as error:
             raise TeacherError(f"{self._teacher.url} is not the address of a server: {error}.") from error
 
-    def ask(self, batch: Batch) -> TeacherOutput:
+    def ask(self, questions: Questions) -> TeacherOutput:
         teacher = self._teacher
-        if batch.instructions is None:
+        if questions.instructions is None:
             raise TeacherError(
                 f"The GR00T server at {teacher.url} wants an instruction, and the environment gives none: "
                 "TeacherActionWrapper(env, instruction=...), or pass one to this teacher."
             )
         # one frame of history each: (n, 1, ...)
         observation: dict[str, dict[str, Any]] = {"video": {}, "state": {}, "language": {}}
-        for name, array in batch.observations.items():
+        for name, array in questions.named_observations.items():
             modality, _, key = name.partition(".")
             observation[modality][key] = (array if modality == "video" else array.astype(np.float32))[:, np.newaxis]
-        observation["language"][teacher.language_key] = [[text] for text in batch.instructions]
-        return TeacherOutput(self._actions(self._exchange({"observation": observation, "options": None}), len(batch)))
+        observation["language"][teacher.language_key] = [[text] for text in questions.instructions]
+        return TeacherOutput(self._actions(self._exchange({"observation": observation, "options": None}), len(questions)))
 
     def close(self) -> None:
         if self._context is not None:
@@ -178,11 +184,7 @@ class _GR00TLink(Link):
             if not isinstance(part, np.ndarray) or part.ndim != 3 or len(part) != n_rows:
                 what = part.shape if isinstance(part, np.ndarray) else type(part).__name__
                 raise TeacherError(f"The part {key!r} of the server's action is {what}, not ({n_rows}, horizon, size).")
-            if not -part.shape[1] <= teacher.action_index < part.shape[1]:
-                raise TeacherError(
-                    f"The server gives chunks of {part.shape[1]} actions; action_index is {teacher.action_index}."
-                )
-            columns.append(part[:, teacher.action_index])
+            columns.append(part[:, teacher.place_in_chunk(part.shape[1])])
         return np.concatenate(columns, axis=1)
 
 

@@ -11,9 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-import numpy as np
-
 from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.questions import Questions
 from sb3_rpd.common.teacher import TeacherOutput
 
 logger = logging.getLogger(__name__)
@@ -33,34 +32,6 @@ class UnreachableError(TeacherError):
 
 
 @dataclass(frozen=True)
-class Batch:
-    """
-    Observations that are asked about together.
-
-    :param observations: Arrays with first axis n by the server's names for them; at least one.
-    :param instructions: One for each observation, or None.
-    """
-
-    observations: dict[str, np.ndarray]
-    instructions: list[str] | None
-
-    def __len__(self) -> int:
-        return len(next(iter(self.observations.values())))
-
-    @property
-    def bytes_per_row(self) -> int:
-        """How many bytes one observation's arrays have."""
-        return sum(array.nbytes for array in self.observations.values()) // len(self)
-
-    def rows(self, start: int, stop: int) -> "Batch":
-        """:return: The observations ``start`` to ``stop``, the last one excluded."""
-        return Batch(
-            {name: array[start:stop] for name, array in self.observations.items()},
-            None if self.instructions is None else self.instructions[start:stop],
-        )
-
-
-@dataclass(frozen=True)
 class Limits:
     """
     What a server takes in one request.
@@ -72,11 +43,11 @@ class Limits:
     rows: int = 1
     nbytes: int | None = None
 
-    def rows_of(self, batch: Batch) -> int:
-        """:return: How many observations of such a batch fit into one request; at least one is tried."""
-        if self.nbytes is None or batch.bytes_per_row == 0:
+    def rows_of(self, questions: Questions) -> int:
+        """:return: How many observations of such questions fit into one request; at least one is tried."""
+        if self.nbytes is None or questions.bytes_per_row == 0:
             return self.rows
-        return max(1, min(self.rows, self.nbytes // batch.bytes_per_row))
+        return max(1, min(self.rows, self.nbytes // questions.bytes_per_row))
 
 
 class Link(ABC):
@@ -94,9 +65,9 @@ class Link(ABC):
         """
 
     @abstractmethod
-    def ask(self, batch: Batch) -> TeacherOutput:
+    def ask(self, questions: Questions) -> TeacherOutput:
         """
-        :param batch: What to ask about, within the limits.
+        :param questions: What to ask about, within the limits.
         :return: Actions in the server's units, of shape (n, ...), maybe with a distribution.
         :raises LinkError: if the same question may be answered over a new connection.
         :raises TeacherError: if it will not be.
@@ -135,14 +106,14 @@ class PatientLink:
         """
         return self._persist(lambda: self._link.limits)
 
-    def ask(self, batch: Batch) -> TeacherOutput:
+    def ask(self, questions: Questions) -> TeacherOutput:
         """
-        :param batch: What to ask about.
+        :param questions: What to ask about.
         :return: The answer.
         :raises UnreachableError: if there is none within the time.
         :raises TeacherError: if the server refuses.
         """
-        return self._persist(lambda: self._link.ask(batch))
+        return self._persist(lambda: self._link.ask(questions))
 
     def close(self) -> None:
         """Drop the connection; another question opens a new one."""
@@ -207,7 +178,7 @@ class LinkPool:
             self._limits = self._links[0].limits()
         return self._limits
 
-    def ask_all(self, batches: Sequence[Batch]) -> list[TeacherOutput | TeacherError]:
+    def ask_all(self, batches: Sequence[Questions]) -> list[TeacherOutput | TeacherError]:
         """
         Spread questions over the links.
 
@@ -241,7 +212,7 @@ class LinkPool:
             link.close()
 
 
-def _work(link: PatientLink, todo: deque[tuple[int, Batch]], outcomes: list[TeacherOutput | TeacherError | None]) -> None:
+def _work(link: PatientLink, todo: deque[tuple[int, Questions]], outcomes: list[TeacherOutput | TeacherError | None]) -> None:
     """Take questions and answer them in place until none is left or the server is away."""
     while True:
         try:
@@ -255,32 +226,3 @@ def _work(link: PatientLink, todo: deque[tuple[int, Batch]], outcomes: list[Teac
             return
         except TeacherError as error:
             outcomes[index] = error
-
-
-def masked(batches: Sequence[Batch], outcomes: Sequence[TeacherOutput | TeacherError]) -> TeacherOutput:
-    """
-    Put answers together; what has none is a row of NaN.
-
-    :param batches: The questions.
-    :param outcomes: Their answers, or why there is none; at least one is an answer.
-    :return: One answer to all of them.
-    :raises TeacherError: if the answers do not have one shape.
-    """
-    answers = [outcome for outcome in outcomes if isinstance(outcome, TeacherOutput)]
-    return TeacherOutput(
-        _joined(batches, outcomes, "actions"),
-        std=None if answers[0].std is None else _joined(batches, outcomes, "std"),
-        logits=None if answers[0].logits is None else _joined(batches, outcomes, "logits"),
-    )
-
-
-def _joined(batches: Sequence[Batch], outcomes: Sequence[TeacherOutput | TeacherError], part: str) -> np.ndarray:
-    arrays = [getattr(outcome, part, None) for outcome in outcomes]
-    shapes = {array.shape[1:] for array in arrays if array is not None}
-    if len(shapes) > 1:
-        raise TeacherError(f"The server's answers have {part} of different shapes: {sorted(shapes)}.")
-    shape = shapes.pop()
-    rows = [
-        np.full((len(batch), *shape), np.nan) if array is None else array for batch, array in zip(batches, arrays, strict=True)
-    ]
-    return np.concatenate(rows)

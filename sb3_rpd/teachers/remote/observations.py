@@ -5,18 +5,6 @@ from collections.abc import Mapping
 import numpy as np
 
 from sb3_rpd.common.errors import TeacherError
-from sb3_rpd.common.type_aliases import RawObservation
-
-#: The name of an observation that is a single array and so has none of its own.
-SINGLE_ARRAY = "observation"
-
-
-def name_observations(observations: RawObservation) -> dict[str, np.ndarray]:
-    """
-    :param observations: A batch of raw observations.
-    :return: The same as arrays by name; a single array is called ``SINGLE_ARRAY``.
-    """
-    return observations if isinstance(observations, dict) else {SINGLE_ARRAY: observations}
 
 
 def select(keys: Mapping[str, str] | None, offered: Mapping[str, np.ndarray], server: str) -> dict[str, np.ndarray]:
@@ -40,25 +28,3 @@ def select(keys: Mapping[str, str] | None, offered: Mapping[str, np.ndarray], se
             "TeacherActionWrapper(env, observation={...}) offer it."
         )
     return {theirs: offered[ours] for theirs, ours in keys.items()}
-
-
-def is_images(array: np.ndarray) -> bool:
-    """:return: Whether a batch of observations is one of images, channels last."""
-    return array.dtype == np.uint8 and array.ndim == 4 and array.shape[-1] in (1, 3)
-
-
-def the_only_image(offered: Mapping[str, np.ndarray], server: str) -> str:
-    """
-    :param offered: The environment's observations by name.
-    :param server: The server, for messages.
-    :return: The name of the image among them.
-    :raises TeacherError: if there is not exactly one.
-    """
-    images = [name for name, array in offered.items() if is_images(array)]
-    if len(images) != 1:
-        what = {name: f"{array.dtype}{list(array.shape[1:])}" for name, array in offered.items()}
-        raise TeacherError(
-            f"The server {server} wants an image, uint8 of shape (height, width, 3); the environment offers {what}, of which "
-            f"{images or 'none'} could be meant. Name the one that is meant when you make the teacher."
-        )
-    return images[0]

@@ -11,6 +11,7 @@ from gymnasium import spaces
 
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.optional_imports import import_optional
+from sb3_rpd.common.questions import Questions
 from sb3_rpd.common.teacher import TeacherOutput
 from sb3_rpd.teachers.remote.addresses import is_loopback
 from sb3_rpd.teachers.remote.arrays import MalformedMessageError
@@ -24,7 +25,7 @@ from sb3_rpd.teachers.remote.extension import (
     VERSION,
     describe_space,
 )
-from sb3_rpd.teachers.remote.links import Batch, Limits, Link, LinkError
+from sb3_rpd.teachers.remote.links import Limits, Link, LinkError
 from sb3_rpd.teachers.remote.messages import pack_openpi, unpack_openpi
 from sb3_rpd.teachers.remote.observations import select
 from sb3_rpd.teachers.remote.teacher import RemoteTeacher
@@ -81,13 +82,17 @@ class OpenPITeacher(RemoteTeacher):
                 "convert_actions maps actions only, so what comes back has no distribution in the environment's units."
             )
         self.observation_keys = observation_keys
-        self.action_index = action_index
         self.api_key = api_key
         self.gives_distribution = gives_distribution
-        self.timeout = timeout
         self._action_space: spaces.Space | None = None
         super().__init__(
-            url, connections=connections, patience=patience, instruction=instruction, convert_actions=convert_actions
+            url,
+            connections=connections,
+            patience=patience,
+            timeout=timeout,
+            instruction=instruction,
+            action_index=action_index,
+            convert_actions=convert_actions,
         )
 
     def setup(self, action_space: spaces.Space) -> None:
@@ -143,32 +148,27 @@ class _OpenPILink(Link):
             raise LinkError(f"no connection: {error}") from error
         self._agree(self._receive())
 
-    def ask(self, batch: Batch) -> TeacherOutput:
+    def ask(self, questions: Questions) -> TeacherOutput:
         if self._takes_batches:
-            request: dict[str, Any] = {**batch.observations, BATCH: len(batch)}
-            if batch.instructions is not None:
-                request[PROMPT] = batch.instructions
+            request: dict[str, Any] = {**questions.named_observations, BATCH: len(questions)}
+            if questions.instructions is not None:
+                request[PROMPT] = questions.instructions
             answer = self._exchange(request)
             distribution = {}
             if self._teacher.gives_distribution:
-                distribution = {name: _numbers(answer, name, len(batch)) for name in ("std", "logits") if name in answer}
-            return TeacherOutput(_numbers(answer, "actions", len(batch)), **distribution)
-        return TeacherOutput(np.stack([self._ask_one(batch.rows(row, row + 1)) for row in range(len(batch))]))
+                distribution = {name: _numbers(answer, name, len(questions)) for name in ("std", "logits") if name in answer}
+            return TeacherOutput(_numbers(answer, "actions", len(questions)), **distribution)
+        return TeacherOutput(np.stack([self._ask_one(questions.rows(row, row + 1)) for row in range(len(questions))]))
 
     def close(self) -> None:
         self._connection.close()
 
-    def _ask_one(self, batch: Batch) -> np.ndarray:
-        request: dict[str, Any] = {name: array[0] for name, array in batch.observations.items()}
-        if batch.instructions is not None:
-            request[PROMPT] = batch.instructions[0]
+    def _ask_one(self, questions: Questions) -> np.ndarray:
+        request: dict[str, Any] = {name: array[0] for name, array in questions.named_observations.items()}
+        if questions.instructions is not None:
+            request[PROMPT] = questions.instructions[0]
         chunk = _numbers(self._exchange(request), "actions")
-        index = self._teacher.action_index
-        if not -len(chunk) <= index < len(chunk):
-            raise TeacherError(
-                f"The server at {self._teacher.url} answers with chunks of {len(chunk)} actions, and action_index is {index}."
-            )
-        return np.asarray(chunk[index])
+        return np.asarray(chunk[self._teacher.place_in_chunk(len(chunk))])
 
     def _agree(self, metadata: dict[str, Any]) -> None:
         """Use what the server offers beyond openpi's protocol, and tell it what its teacher should know."""

@@ -10,11 +10,12 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.questions import Questions
 from sb3_rpd.common.teacher import TeacherOutput
 from sb3_rpd.teachers.remote.arrays import MalformedMessageError
-from sb3_rpd.teachers.remote.links import Batch, Link, LinkError
+from sb3_rpd.teachers.remote.links import Link, LinkError
 from sb3_rpd.teachers.remote.messages import pack_json, unpack_json
-from sb3_rpd.teachers.remote.observations import select, the_only_image
+from sb3_rpd.teachers.remote.observations import select
 from sb3_rpd.teachers.remote.teacher import RemoteTeacher
 
 logger = logging.getLogger(__name__)
@@ -64,15 +65,19 @@ class OpenVLAServerTeacher(RemoteTeacher):
             raise ValueError(f"The server's address is {url!r}; OpenVLA's server is asked at http://host:port.")
         self.unnorm_key = unnorm_key
         self.observation_keys = observation_keys
-        self.action_index = action_index
-        self.timeout = timeout
         super().__init__(
-            url, connections=connections, patience=patience, instruction=instruction, convert_actions=convert_actions
+            url,
+            connections=connections,
+            patience=patience,
+            timeout=timeout,
+            instruction=instruction,
+            action_index=action_index,
+            convert_actions=convert_actions,
         )
 
     def _select(self, offered: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         keys = self.observation_keys
-        return select({_IMAGE: the_only_image(offered, self.url)} if keys is None else keys, offered, self.url)
+        return select({_IMAGE: self._find_images(offered)} if keys is None else keys, offered, self.url)
 
     def _make_link(self) -> Link:
         return _OpenVLALink(self)
@@ -90,14 +95,14 @@ class _OpenVLALink(Link):
     def close(self) -> None:
         pass
 
-    def ask(self, batch: Batch) -> TeacherOutput:
-        if batch.instructions is None:
+    def ask(self, questions: Questions) -> TeacherOutput:
+        if questions.instructions is None:
             raise TeacherError(
                 f"OpenVLA's server at {self._teacher.url} wants an instruction, and the environment gives none: "
                 "TeacherActionWrapper(env, instruction=...), or pass one to this teacher."
             )
-        request: dict[str, Any] = {name: array[0] for name, array in batch.observations.items()}
-        request["instruction"] = batch.instructions[0]
+        request: dict[str, Any] = {name: array[0] for name, array in questions.named_observations.items()}
+        request["instruction"] = questions.instructions[0]
         if self._teacher.unnorm_key is not None:
             request["unnorm_key"] = self._teacher.unnorm_key
         return TeacherOutput(self._action(self._post(pack_json(request).encode()))[np.newaxis])
@@ -143,9 +148,5 @@ class _OpenVLALink(Link):
             raise TeacherError(f"The server at {self._teacher.url} answered with an action of shape {actions.shape}.")
         if actions.ndim == 1:
             return actions
-        if not -len(actions) <= self._teacher.action_index < len(actions):
-            raise TeacherError(
-                f"The server gives chunks of {len(actions)} actions; action_index is {self._teacher.action_index}."
-            )
-        chosen: np.ndarray = actions[self._teacher.action_index]
+        chosen: np.ndarray = actions[self._teacher.place_in_chunk(len(actions))]
         return chosen

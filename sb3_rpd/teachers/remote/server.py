@@ -15,7 +15,8 @@ from gymnasium import spaces
 
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.optional_imports import import_optional
-from sb3_rpd.common.teacher import Teacher, TeacherOutput
+from sb3_rpd.common.questions import SINGLE_ARRAY, Questions
+from sb3_rpd.common.teacher import Teacher, TeacherOutput, ask_teacher
 from sb3_rpd.teachers.remote.addresses import is_loopback
 from sb3_rpd.teachers.remote.arrays import MalformedMessageError
 from sb3_rpd.teachers.remote.extension import (
@@ -28,7 +29,6 @@ from sb3_rpd.teachers.remote.extension import (
     read_space,
 )
 from sb3_rpd.teachers.remote.messages import pack_openpi, unpack_openpi
-from sb3_rpd.teachers.remote.observations import SINGLE_ARRAY
 
 logger = logging.getLogger(__name__)
 
@@ -175,8 +175,7 @@ class TeacherServer:
             raise MalformedMessageError(f"the prompt is not {n_rows} texts")
         whole = observations[SINGLE_ARRAY] if [*observations] == [SINGLE_ARRAY] else observations
         with self._teacher_lock:
-            answer = self.teacher.predict(whole, instructions)
-            output = answer if isinstance(answer, TeacherOutput) else TeacherOutput(np.asarray(answer))
+            output = ask_teacher(self.teacher, Questions(whole, instructions))
             if len(output.actions) != n_rows:
                 raise TeacherError(f"The teacher gave {len(output.actions)} actions for {n_rows} observations.")
             self.answered_requests += 1

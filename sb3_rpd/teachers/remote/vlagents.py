@@ -8,11 +8,13 @@ import numpy as np
 
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.optional_imports import import_optional
+from sb3_rpd.common.questions import Questions
 from sb3_rpd.common.teacher import TeacherOutput
+from sb3_rpd.teachers.images import are_images
 from sb3_rpd.teachers.remote.arrays import MalformedMessageError, shown
-from sb3_rpd.teachers.remote.links import Batch, Link, LinkError
+from sb3_rpd.teachers.remote.links import Link, LinkError
 from sb3_rpd.teachers.remote.messages import pack_json, unpack_json
-from sb3_rpd.teachers.remote.observations import is_images, select, the_only_image
+from sb3_rpd.teachers.remote.observations import select
 from sb3_rpd.teachers.remote.teacher import RemoteTeacher
 
 logger = logging.getLogger(__name__)
@@ -73,16 +75,20 @@ class VLAgentsTeacher(RemoteTeacher):
         self.observation_keys = observation_keys
         default_size = _IMAGE_SIZES.get(policy)
         self.image_size = (default_size, default_size) if image_size is None and default_size else image_size
-        self.action_index = action_index
-        self.timeout = timeout
         # its policies are not made to be asked by several threads at once
         super().__init__(
-            f"rpyc://{host}:{port}", connections=1, patience=patience, instruction=instruction, convert_actions=convert_actions
+            f"rpyc://{host}:{port}",
+            connections=1,
+            patience=patience,
+            timeout=timeout,
+            instruction=instruction,
+            action_index=action_index,
+            convert_actions=convert_actions,
         )
 
     def _select(self, offered: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         keys = self.observation_keys
-        return select({_CAMERA: the_only_image(offered, self.url)} if keys is None else keys, offered, self.url)
+        return select({_CAMERA: self._find_images(offered)} if keys is None else keys, offered, self.url)
 
     def _make_link(self) -> Link:
         return _VLAgentsLink(self)
@@ -117,10 +123,10 @@ class _VLAgentsLink(Link):
         if self._call("is_initialized") is not True:
             raise LinkError("the server is still loading its model")
 
-    def ask(self, batch: Batch) -> TeacherOutput:
+    def ask(self, questions: Questions) -> TeacherOutput:
         request = {
-            "obs": {_ROBOT: self._observation({name: array[0] for name, array in batch.observations.items()})},
-            "language_instruction": None if batch.instructions is None else batch.instructions[0],
+            "obs": {_ROBOT: self._observation({name: array[0] for name, array in questions.named_observations.items()})},
+            "language_instruction": None if questions.instructions is None else questions.instructions[0],
             "goal_image": None,
             "goal_image_data_type": "raw",
         }
@@ -162,7 +168,7 @@ class _VLAgentsLink(Link):
         size = self._teacher.image_size
         if size is None or image.shape[:2] == size:
             return image
-        if not is_images(image[np.newaxis]):
+        if not are_images(image[np.newaxis]):
             raise TeacherError(f"An image of dtype {image.dtype} and shape {image.shape} cannot be resized to {size}.")
         pillow = import_optional("PIL.Image", extra="vlagents")
         height, width = size
@@ -172,13 +178,12 @@ class _VLAgentsLink(Link):
         """The action for now in an answer, with its gripper as the last number."""
         try:
             acts = answer["acts"]
-            (act,) = acts[self._teacher.action_index].values()
+            (act,) = acts[self._teacher.place_in_chunk(len(acts))].values()
             action = np.asarray(act["action"], dtype=np.float64).reshape(-1)
             gripper = act["gripper"]
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise TeacherError(
-                f"The server at {self._teacher.url} answered without an action {self._teacher.action_index} of one robot: "
-                f"{type(error).__name__}."
+                f"The server at {self._teacher.url} answered without actions of one robot: {type(error).__name__}."
             ) from error
         if gripper is None:
             return action

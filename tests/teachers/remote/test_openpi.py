@@ -85,7 +85,7 @@ def test_a_query_without_any_answer_is_an_error(ask, failure, message):
 
 
 def test_an_action_index_beyond_the_chunk_is_an_error(ask):
-    with pytest.raises(TeacherError, match="chunks of 3 actions, and action_index is 3"):
+    with pytest.raises(TeacherError, match="chunks of 3 actions; action_index is 3"):
         ask(action_index=3).predict(OBSERVATIONS, ["go"] * 5)
 
 

@@ -83,7 +83,7 @@ def test_a_missing_answer_masks_its_label(ask):
 
 
 def test_an_action_index_beyond_the_chunk_is_an_error(ask):
-    with pytest.raises(TeacherError, match="without an action 1 of one robot"):
+    with pytest.raises(TeacherError, match="chunks of 1 actions; action_index is 1"):
         ask("test", action_index=1).predict(FRAMES, TEXTS)
 
 
