@@ -29,18 +29,21 @@ class CheckedOutput(NamedTuple):
     complaint: str | None = None
 
 
-def check_teacher_output(answer: np.ndarray | TeacherOutput, action_space: spaces.Space, n_queries: int) -> CheckedOutput:
+def check_teacher_output(
+    answer: np.ndarray | TeacherOutput, action_space: spaces.Space, n_queries: int, source: str = "The teacher"
+) -> CheckedOutput:
     """
     Check an answer against the action space.
 
     :param answer: What ``Teacher.predict`` returned for ``n_queries`` observations.
     :param action_space: The action space of one environment.
     :param n_queries: The number of observations that the teacher was given.
+    :param source: Who gave the answer, for messages.
     :return: The answer with the rows that cannot be used (NaN, outside the space) masked by NaN and the cause named.
     :raises TeacherError: if the answer's shape or dtype does not fit the action space, which concerns all rows.
     """
     output = TeacherOutput.of(answer)
-    actions = _numeric(output.actions, (n_queries, *(action_space.shape or ())), "actions", action_space)
+    actions = _numeric(output.actions, (n_queries, *(action_space.shape or ())), f"{source}'s actions", action_space)
     actions = actions.reshape(n_queries, get_action_dim(action_space))
     if isinstance(action_space, spaces.Box):
         actions, complaint = _check_box(actions, action_space)
@@ -52,7 +55,7 @@ def check_teacher_output(answer: np.ndarray | TeacherOutput, action_space: space
         expected = (n_queries, n_logits(action_space))
     if distribution is not None:
         name = "std" if isinstance(action_space, spaces.Box) else "logits"
-        distribution = _numeric(distribution, expected, name, action_space).reshape(n_queries, -1)
+        distribution = _numeric(distribution, expected, f"{source}'s {name}", action_space).reshape(n_queries, -1)
         # A Gaussian fitted to equal samples has a std of 0, an action that is ruled out a logit of -inf
         usable = (distribution >= 0) & np.isfinite(distribution) if name == "std" else distribution < np.inf
         rows = usable.all(axis=1)
@@ -88,7 +91,7 @@ def _numeric(given: Any, shape: tuple[int, ...], name: str, action_space: spaces
             return array.astype(np.float32)
         complaint = f"have shape {cut(array.shape)}" if is_real else f"have dtype {cut(array.dtype)}, not one of real numbers"
     raise TeacherError(
-        f"The teacher's {name} {complaint}, but shape {shape} is needed: one row for each of the {shape[0]} observations it "
+        f"{name} {complaint}, but shape {shape} is needed: one row for each of the {shape[0]} observations it "
         f"was given, in the action space {cut(action_space)}.{_what_to_return(given)}"
     )
 

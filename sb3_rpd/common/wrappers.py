@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import gymnasium as gym
 import numpy as np
 
-from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.errors import ERRORS_OF_OTHER_ARGUMENTS, TeacherError
 from sb3_rpd.common.instructions import read_instruction
 from sb3_rpd.common.type_aliases import TeacherInfo
 from sb3_rpd.common.wording import cut, function_name
@@ -104,7 +104,7 @@ class TeacherActionWrapper(gym.Wrapper[Any, Any, Any, Any]):
         try:
             array = np.array(source(self.env))
         except Exception as error:
-            if what in self._has_worked or type(error) not in _OF_A_WRONG_SOURCE:
+            if what in self._has_worked or type(error) not in ERRORS_OF_OTHER_ARGUMENTS:
                 raise
             raise TeacherError(
                 f"The {cut(what)} of a TeacherActionWrapper, {function_name(source)}, raised {cut(repr(error))}. It is called "
@@ -117,10 +117,6 @@ class TeacherActionWrapper(gym.Wrapper[Any, Any, Any, Any]):
             )
         self._has_worked.add(what)
         return array
-
-
-#: The errors of a function that was written for other arguments. An environment's own are of other classes.
-_OF_A_WRONG_SOURCE = (TypeError, AttributeError, KeyError, IndexError, ValueError, RuntimeError)
 
 
 def _check_source(what: str, source: Any) -> None:

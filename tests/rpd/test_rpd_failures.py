@@ -329,8 +329,8 @@ def test_vec_env_that_loses_the_infos_of_resets_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("action", "message"),
     [
-        (lambda env: np.zeros(3), r"shape \(2, 3\), but shape \(2, 2\)"),
-        (lambda env: None, "dtype object"),
+        (lambda env: np.zeros(3), r"The controller in the environment's actions have shape \(2, 3\), but shape \(2, 2\)"),
+        (lambda env: None, "gave None"),
         (lambda env: np.zeros(2 if env.first else 1), "different shapes"),
     ],
 )
