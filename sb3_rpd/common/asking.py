@@ -94,15 +94,15 @@ def explain_failure(error: Exception, infos: Sequence[TeacherInfo]) -> str:
 
     :param error: What was raised.
     :param infos: What the query was about.
-    :return: A sentence or two, without a full stop where the error has none.
+    :return: A sentence or two, without the last full stop.
     """
     if isinstance(error, TeacherError):
-        return str(error)
+        return str(error).removesuffix(".")
     raised = f"it raised {cut(repr(error))}"
     if type(error) not in ERRORS_OF_OTHER_ARGUMENTS or any("action" in info for info in infos):
         return raised
     questions = stack_inputs(infos)
     return (
-        f"{raised}. It was given {describe_observations(questions.observations)}; "
-        f"{describe_instructions(questions.instructions)}. {how_to_use(questions.observations)}"
+        f"{raised}. It was given {describe_observations(questions.observations)}, and "
+        f"{describe_instructions(questions.instructions)}: {how_to_use(questions.observations)}"
     )

@@ -165,7 +165,7 @@ class Labeler:
         except Exception as error:
             if not self._has_answered:
                 raise TeacherError(
-                    f"The first query to {self.source} failed: {explain_failure(error, queries.infos)}"
+                    f"The first query to {self.source} failed: {explain_failure(error, queries.infos)}."
                 ) from error
             complaint = str(error) if isinstance(error, TeacherError) else f"it raised {cut(repr(error))}"
             self._warn_once(complaint)

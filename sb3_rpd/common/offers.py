@@ -16,18 +16,18 @@ def describe_observations(observations: RawObservation) -> str:
     Say what there is to see.
 
     :param observations: A batch of observations, first axis n.
-    :return: For example ``'frame' (uint8, 224 x 224 x 3), 'state' (float32, 9)``, the shapes those of one state.
+    :return: For example ``'frame' (uint8 of shape (224, 224, 3)), 'state' (float32 of shape (9,))``: one state's shapes.
     """
     if not isinstance(observations, dict):
         return f"one array without a name ({_describe_array(observations)})"
     named = [f"{cut(repr(name), 60)} ({_describe_array(array)})" for name, array in list(observations.items())[:_DESCRIBED]]
     n_more = len(observations) - len(named)
-    return (", ".join(named) or "nothing") + (f" and {n_more} more" if n_more else "")
+    return cut((", ".join(named) or "nothing") + (f" and {n_more} more" if n_more else ""), 300)
 
 
 def _describe_array(array: np.ndarray) -> str:
     array = np.asarray(array)
-    return cut(f"{array.dtype}, {' x '.join(map(str, array.shape[1:])) or 'one number'}", 60)
+    return cut(f"{array.dtype} of shape {array.shape[1:]}", 60)
 
 
 def describe_instructions(instructions: Sequence[str] | None) -> str:
@@ -49,12 +49,11 @@ def how_to_use(observations: RawObservation) -> str:
     What a teacher that fails has perhaps got wrong about its observations.
 
     :param observations: The batch that it was given.
-    :return: One sentence.
+    :return: What to write.
     """
     if isinstance(observations, dict):
-        example = cut(repr(next(iter(observations), "name")), 60)
-        return f"They come as a dict of arrays of shape (n, ...): take each by its name, observations[{example}]."
+        return f"take each array by its name, observations[{cut(repr(next(iter(observations), 'name')), 60)}]"
     return (
-        "It comes as one array of shape (n, ...), the student's own observation: use it without a name, or give names to what "
-        "the teacher sees with TeacherActionWrapper(env, observation={'name': function of the environment})."
+        "use observations as an array, or give names to what the teacher sees with "
+        "TeacherActionWrapper(env, observation={'name': function of the environment})"
     )

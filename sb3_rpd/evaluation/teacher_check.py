@@ -32,9 +32,9 @@ class TeacherCheck:
     :param usable: How many of the answers can be labels.
     :param lowest: The smallest number in the usable answers, NaN if there are none.
     :param highest: The largest.
-    :param clipped_share: For a Box: the share of the numbers in the usable answers that lie at one of its bounds, put there by the
-        teacher or by the check, which clips what is up to 1 % of the width outside. A gripper may well do so; if all do, the
-        units are wrong. 0 for other spaces.
+    :param clipped_share: For a Box, the share of the numbers in the usable answers that lie at one of its bounds, put there by
+        the teacher or by the check, which clips what is up to 1 % of the width outside. A gripper may well do so; if all
+        numbers do, the units are wrong. None for other spaces.
     :param gives_distribution: Whether it gave its distribution too, as the loss "kl" needs it.
     :param complaint: Why the other answers are not usable, None if all are.
     """
@@ -47,18 +47,19 @@ class TeacherCheck:
     usable: int
     lowest: float
     highest: float
-    clipped_share: float
+    clipped_share: float | None
     gives_distribution: bool
     complaint: str | None
 
     def __str__(self) -> str:
+        at_bounds = "" if self.clipped_share is None else f", {self.clipped_share:.0%} of them at a bound of the Box"
         lines = {
             "teacher": self.teacher,
             "offered": self.offered,
             "told": self.instruction,
             "acts in": self.action_space,
             "answered": f"{self.usable} of {self.asked} states" + (f": {self.complaint}" if self.complaint else ""),
-            "numbers": f"from {self.lowest:.4g} to {self.highest:.4g}, {self.clipped_share:.0%} of them at a bound of the Box",
+            "numbers": f"from {self.lowest:.4g} to {self.highest:.4g}" + at_bounds,
             "distribution": "given" if self.gives_distribution else "not given (only the loss 'kl' needs it)",
         }
         return "\n".join(f"{name:<12}  {text}" for name, text in lines.items())
@@ -72,9 +73,9 @@ def check_teacher(teacher: Any, env: gym.Env[Any, Any] | VecEnv) -> TeacherCheck
 
     :param teacher: The teacher, or anything that ``make_teacher`` accepts; None where controllers in the environments give
         the actions. Its ``setup`` is called.
-    :param env: One environment, or several with all wrappers that they have in training, and so with what these change of the
-        teacher's view. It is reset and not closed; the statistics of a ``VecNormalize`` stay as they are. A single state is asked
-        about twice in one batch, since the answer to a batch of one may fit by chance.
+    :param env: One environment, or several with all wrappers that they have in training. It is reset and not closed; the
+        statistics of a ``VecNormalize`` stay as they are. A single environment's state is asked about twice in one batch,
+        since the answer to a batch of one may fit by chance.
     :return: What was seen. Print it.
     :raises TeacherError: if the teacher does not fit the environment, fails, or answers in a wrong shape or dtype.
     :raises TypeError: if ``teacher`` is none.
@@ -95,14 +96,14 @@ def check_teacher(teacher: Any, env: gym.Env[Any, Any] | VecEnv) -> TeacherCheck
     try:
         output = ask_about(asked, infos, venv.action_space)
     except Exception as error:
-        raise TeacherError(f"The check of the teacher {asked!r} failed: {explain_failure(error, infos)}") from error
+        raise TeacherError(f"The check of the teacher {asked!r} failed: {explain_failure(error, infos)}.") from error
     offered, instruction = describe_observations(questions.observations), describe_instructions(questions.instructions)
     return _check(repr(asked), offered, instruction, venv.action_space, output)
 
 
 def _check(teacher: str, offered: str, instruction: str, action_space: spaces.Space, output: CheckedOutput) -> TeacherCheck:
     rows = output.actions[~np.isnan(output.actions).any(axis=1)]
-    clipped_share = 0.0
+    clipped_share = None
     if isinstance(action_space, spaces.Box) and rows.size:
         at_bound = (rows <= action_space.low.reshape(-1)) | (rows >= action_space.high.reshape(-1))
         clipped_share = float(at_bound.mean())
