@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,11 +26,14 @@ class TeacherOutput:
     :param std: For a Box: standard deviation of a diagonal Gaussian around ``actions``, same shape and units.
     :param logits: For discrete spaces: unnormalized log-probabilities of shape (n, k); k is ``n`` for
         Discrete, ``sum(nvec)`` for MultiDiscrete, the number of bits (log-odds of a one) for MultiBinary.
+    :param clipped: For a Box: how many numbers of each action the teacher itself has clipped to the Box, of shape (n,); for
+        the log.
     """
 
     actions: np.ndarray
     std: np.ndarray | None = None
     logits: np.ndarray | None = None
+    clipped: np.ndarray | None = None
 
     @classmethod
     def of(cls, answer: Any) -> "TeacherOutput":
@@ -39,6 +42,14 @@ class TeacherOutput:
         :return: The same as a ``TeacherOutput``.
         """
         return answer if isinstance(answer, cls) else cls(answer)
+
+    def clip(self, space: spaces.Box) -> "TeacherOutput":
+        """:return: The same answer with its actions inside the Box, and with the count of the numbers that were not."""
+        actions = np.clip(self.actions, space.low, space.high)
+        # NaN is not equal to itself
+        outside = (actions != self.actions) & ~np.isnan(self.actions)
+        clipped = outside.reshape(len(outside), -1).sum(axis=1)
+        return replace(self, actions=actions, clipped=clipped if self.clipped is None else self.clipped + clipped)
 
     @classmethod
     def merge(cls, answers: Sequence["TeacherOutput | None"], questions: Sequence[Questions]) -> "TeacherOutput":
@@ -53,7 +64,7 @@ class TeacherOutput:
         """
         given = [answer for answer in answers if answer is not None]
         merged = {}
-        for name in ("actions", "std", "logits"):
+        for name in ("actions", "std", "logits", "clipped"):
             arrays = [None if answer is None else getattr(answer, name) for answer in answers]
             if all(getattr(answer, name) is not None for answer in given):
                 merged[name] = _joined(name, arrays, [len(part) for part in questions])

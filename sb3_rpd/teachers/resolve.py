@@ -28,9 +28,10 @@ def make_teacher(spec: Any) -> Teacher:
     Make a teacher of what a user passes as one.
 
     :param spec: A ``Teacher`` (returned as it is), a Stable-Baselines3 model (``SB3Teacher``; one with normalized
-        observations needs ``SB3Teacher(model, vec_normalize)``), a function of a batch of observations
-        (``FunctionTeacher``), or ``"package.module:factory"``: the factory is imported and called without arguments,
-        and what it returns is made a teacher by the same rules. Such a name fits into a YAML file or a command line.
+        observations that has no environment any more needs ``SB3Teacher(model, vec_normalize)``), a function of a batch of
+        observations (``FunctionTeacher``), or ``"package.module:factory"``: the factory is imported and called without
+        arguments, and what it returns is made a teacher by the same rules. Such a name fits into a YAML file or a command
+        line.
     :raises TeacherError: if a named factory cannot be found, or cannot be called without arguments.
     :raises TypeError: if ``spec`` is none of these.
     """

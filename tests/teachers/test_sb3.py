@@ -144,21 +144,23 @@ def test_squashed_model_answers_in_env_units_without_distribution() -> None:
     teacher = SB3Teacher(model)
     assert not teacher.gives_distribution
     # [-1, 1] is [-2, 2] and [0, 5] in the environment
-    np.testing.assert_allclose(teacher.predict(observations(2)), [[2, 2.5], [2, 2.5]], rtol=1e-6)
+    np.testing.assert_allclose(teacher.predict(observations(2)).actions, [[2, 2.5], [2, 2.5]], rtol=1e-6)
 
 
 @pytest.mark.parametrize("algorithm", [SAC, TD3])
 def test_off_policy_models_give_actions(algorithm: type[Any]) -> None:
     model = algorithm("MlpPolicy", RandomEnv(VECTOR, BOX), buffer_size=10, **small())
     teacher = SB3Teacher(model)
-    np.testing.assert_array_equal(teacher.predict(observations()), model.predict(observations(), deterministic=True)[0])
+    np.testing.assert_array_equal(
+        teacher.predict(observations()).actions, model.predict(observations(), deterministic=True)[0]
+    )
     assert not teacher.gives_distribution
 
 
 def test_dqn_gives_the_greedy_action() -> None:
     model = DQN("MlpPolicy", RandomEnv(VECTOR, spaces.Discrete(4)), buffer_size=10, exploration_initial_eps=1.0, **small())
     greedy = model.q_net(th.as_tensor(observations(20))).argmax(dim=1).numpy()
-    np.testing.assert_array_equal(SB3Teacher(model).predict(observations(20)), greedy)
+    np.testing.assert_array_equal(SB3Teacher(model).predict(observations(20)).actions, greedy)
 
 
 def test_images_channels_last_reach_the_network_channels_first() -> None:
@@ -211,7 +213,7 @@ def test_a_sampling_teacher_draws_from_its_distribution_and_gives_none() -> None
     teacher = SB3Teacher(model, deterministic=False)
     assert not teacher.gives_distribution
     th.manual_seed(0)
-    actions = np.asarray(teacher.predict(np.tile(observations(1), (4000, 1))))
+    actions = teacher.predict(np.tile(observations(1), (4000, 1))).actions
     # four standard errors of a standard deviation estimated from 4000 samples
     assert actions.std() == pytest.approx(np.e, abs=4 * np.e / np.sqrt(2 * 4000))
 
@@ -220,7 +222,9 @@ def test_archive_of_a_named_algorithm(tmp_path: Path) -> None:
     model = SAC("MlpPolicy", RandomEnv(VECTOR, BOX), buffer_size=10, **small())
     model.save(tmp_path / "sac.zip")
     teacher = SB3Teacher(str(tmp_path / "sac.zip"), algorithm=SAC)
-    np.testing.assert_array_equal(teacher.predict(observations()), model.predict(observations(), deterministic=True)[0])
+    np.testing.assert_array_equal(
+        teacher.predict(observations()).actions, model.predict(observations(), deterministic=True)[0]
+    )
     with pytest.raises(TeacherError, match=r"does not load as a PPO model.*algorithm="):
         SB3Teacher(tmp_path / "sac.zip")
     with pytest.raises(FileNotFoundError):

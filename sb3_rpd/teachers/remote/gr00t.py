@@ -1,7 +1,7 @@
 """A teacher behind Isaac GR00T's ZeroMQ server (N1.6 and later), which answers whole batches."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from sb3_rpd.teachers.remote.links import Limits, Link, LinkError
 from sb3_rpd.teachers.remote.messages import pack_gr00t, unpack_gr00t
 from sb3_rpd.teachers.remote.observations import select
 from sb3_rpd.teachers.remote.teacher import RemoteTeacher
+from sb3_rpd.teachers.units import ConvertActions
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class GR00TTeacher(RemoteTeacher):
     :param action_index: Which action of the chunk is the one for now.
     :param max_batch: The most observations in one request.
     :param api_token: Sent to the server, if it wants one. It travels unencrypted.
-    :param convert_actions: Maps actions of shape (n, k) from the server's units to the environment's.
+    :param convert_actions: From the server's units to the environment's: a ``ConvertActions``.
     :param timeout: How long the server may take to answer, in seconds.
     :param patience: How long a question is asked again after a failed connection, in seconds.
     """
@@ -61,7 +62,7 @@ class GR00TTeacher(RemoteTeacher):
         action_index: int = 0,
         max_batch: int = 64,
         api_token: str | None = None,
-        convert_actions: Callable[[np.ndarray], np.ndarray] | None = None,
+        convert_actions: ConvertActions = None,
         timeout: float = 60.0,
         patience: float = 30.0,
     ) -> None:

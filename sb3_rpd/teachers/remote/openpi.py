@@ -1,7 +1,7 @@
 """A teacher behind openpi's websocket protocol: pi0, pi0.5, or any teacher that ``sb3-rpd serve`` serves."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,6 +29,7 @@ from sb3_rpd.teachers.remote.links import Limits, Link, LinkError
 from sb3_rpd.teachers.remote.messages import pack_openpi, unpack_openpi
 from sb3_rpd.teachers.remote.observations import select
 from sb3_rpd.teachers.remote.teacher import RemoteTeacher
+from sb3_rpd.teachers.units import ConvertActions
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class OpenPITeacher(RemoteTeacher):
     :param api_key: Sent to the server, if it wants one.
     :param gives_distribution: Whether to take the standard deviations or logits that a served teacher gives beside its
         actions, for the "kl" loss.
-    :param convert_actions: Maps actions of shape (n, ...) from the server's units to the environment's.
+    :param convert_actions: From the server's units to the environment's: a ``ConvertActions``.
     :param timeout: How long the server may take to answer, in seconds. The first answer of a model that compiles itself
         can take minutes.
     :param patience: How long a question is asked again after a failed connection, in seconds.
@@ -69,17 +70,13 @@ class OpenPITeacher(RemoteTeacher):
         connections: int = 1,
         api_key: str | None = None,
         gives_distribution: bool = False,
-        convert_actions: Callable[[np.ndarray], np.ndarray] | None = None,
+        convert_actions: ConvertActions = None,
         timeout: float = 60.0,
         patience: float = 30.0,
     ) -> None:
         if not url.startswith(("ws://", "wss://")):
             raise ValueError(
                 f"The server's address is {url!r}; openpi's protocol is spoken at ws://host:port or wss://host:port."
-            )
-        if gives_distribution and convert_actions is not None:
-            raise ValueError(
-                "convert_actions maps actions only, so what comes back has no distribution in the environment's units."
             )
         self.observation_keys = observation_keys
         self.api_key = api_key
@@ -157,7 +154,8 @@ class _OpenPILink(Link):
             distribution = {}
             if self._teacher.gives_distribution:
                 distribution = {name: _numbers(answer, name, len(questions)) for name in ("std", "logits") if name in answer}
-            return TeacherOutput(_numbers(answer, "actions", len(questions)), **distribution)
+            clipped = _numbers(answer, "clipped", len(questions)) if "clipped" in answer else None
+            return TeacherOutput(_numbers(answer, "actions", len(questions)), clipped=clipped, **distribution)
         return TeacherOutput(np.stack([self._ask_one(questions.rows(row, row + 1)) for row in range(len(questions))]))
 
     def close(self) -> None:

@@ -2,7 +2,7 @@
 
 import http.client
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +17,7 @@ from sb3_rpd.teachers.remote.links import Link, LinkError
 from sb3_rpd.teachers.remote.messages import pack_json, unpack_json
 from sb3_rpd.teachers.remote.observations import select
 from sb3_rpd.teachers.remote.teacher import RemoteTeacher
+from sb3_rpd.teachers.units import ConvertActions
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ class OpenVLAServerTeacher(RemoteTeacher):
 
     It takes one image and one instruction in a request and gives one action (OpenVLA) or a chunk of them (OpenVLA-OFT),
     un-normalized. The gripper is as in the model's data, mostly 0 = closed, 1 = open: for ManiSkill and others with -1 and
-    +1 pass ``convert_actions=signed_gripper``.
+    +1 pass ``convert_actions="signed_gripper"``.
 
     :param url: The server, as "http://host:port" (or "https://").
     :param unnorm_key: Whose statistics un-normalize the action, such as "bridge_orig"; None where the model has only one.
@@ -42,7 +43,7 @@ class OpenVLAServerTeacher(RemoteTeacher):
     :param instruction: What to do, where the environment does not say it.
     :param action_index: Which action of a chunk is the one for now.
     :param connections: How many questions are asked at once.
-    :param convert_actions: Maps actions of shape (n, k) from the server's units to the environment's.
+    :param convert_actions: From the server's units to the environment's: a ``ConvertActions``.
     :param timeout: How long the server may take to answer, in seconds.
     :param patience: How long a question is asked again after a failed connection, in seconds.
     """
@@ -56,7 +57,7 @@ class OpenVLAServerTeacher(RemoteTeacher):
         instruction: str | None = None,
         action_index: int = 0,
         connections: int = 1,
-        convert_actions: Callable[[np.ndarray], np.ndarray] | None = None,
+        convert_actions: ConvertActions = None,
         timeout: float = 60.0,
         patience: float = 30.0,
     ) -> None:

@@ -141,7 +141,7 @@ class TeacherServer:
             output = self._predict(_rows(request, n_rows, self.max_batch), prompt, n_rows)
         milliseconds = 1000.0 * (time.perf_counter() - started)
         answer: dict[str, Any] = {"actions": output.actions, "server_timing": {"infer_ms": milliseconds}}
-        answer |= {name: array for name in ("std", "logits") if (array := getattr(output, name)) is not None}
+        answer |= {name: array for name in ("std", "logits", "clipped") if (array := getattr(output, name)) is not None}
         return pack_openpi(answer)
 
     @property

@@ -2,8 +2,7 @@
 
 import logging
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from sb3_rpd.common.teacher import Teacher, TeacherOutput
 from sb3_rpd.common.type_aliases import RawObservation
 from sb3_rpd.teachers.images import find_images
 from sb3_rpd.teachers.remote.links import Link, LinkPool
+from sb3_rpd.teachers.units import ConvertActions, make_conversion
 
 logger = logging.getLogger(__name__)
 
@@ -33,8 +33,7 @@ class RemoteTeacher(Teacher):
     :param timeout: How long the server may take to answer, in seconds.
     :param instruction: What to do, where the environment does not say it.
     :param action_index: Which action of the server's action chunk is the one for now.
-    :param convert_actions: Maps actions of shape (n, ...) from the server's units to the environment's; None where they are
-        the same.
+    :param convert_actions: From the server's units to the environment's.
     """
 
     def __init__(
@@ -46,7 +45,7 @@ class RemoteTeacher(Teacher):
         timeout: float,
         instruction: str | None,
         action_index: int,
-        convert_actions: Callable[[np.ndarray], np.ndarray] | None,
+        convert_actions: ConvertActions,
     ) -> None:
         if connections < 1:
             raise ValueError(f"connections is {connections}; a server is asked over at least one.")
@@ -56,7 +55,7 @@ class RemoteTeacher(Teacher):
             None if instruction is None else read_instruction(instruction, f"{type(self).__name__}'s instruction")
         )
         self.action_index = action_index
-        self.convert_actions = convert_actions
+        self.convert_actions = make_conversion(convert_actions, gives_distribution=self.gives_distribution)
         self._pool = LinkPool(self._make_link, url, connections=connections, patience=patience)
         self._connections = connections
 
@@ -72,7 +71,7 @@ class RemoteTeacher(Teacher):
         :raises TeacherError: if something is missing.
         """
 
-    def predict(self, observations: RawObservation, instructions: Sequence[str] | None = None) -> np.ndarray | TeacherOutput:
+    def predict(self, observations: RawObservation, instructions: Sequence[str] | None = None) -> TeacherOutput:
         whole = Questions(observations, instructions).told(self.instruction)
         selected = self._select(whole.named_observations)
         if not selected:
@@ -87,10 +86,7 @@ class RemoteTeacher(Teacher):
         if failures:
             logger.warning("%d of %d questions have no answer: %s", len(failures), len(outcomes), failures[0])
         answers = [outcome if isinstance(outcome, TeacherOutput) else None for outcome in outcomes]
-        output = TeacherOutput.merge(answers, questions)
-        if self.convert_actions is None:
-            return output
-        return replace(output, actions=self.convert_actions(output.actions))
+        return self.convert_actions.output(TeacherOutput.merge(answers, questions))
 
     def _find_images(self, offered: Mapping[str, np.ndarray]) -> str:
         """:return: The name of the environment's images, where the user has named none."""
@@ -111,14 +107,3 @@ class RemoteTeacher(Teacher):
 
     def close(self) -> None:
         self._pool.close()
-
-
-def signed_gripper(actions: np.ndarray) -> np.ndarray:
-    """
-    Map the gripper, the last number of each action, from 0 = closed, 1 = open to -1 = closed, +1 = open: from the convention
-    of most robot data (and so of OpenVLA and Octo) to that of ManiSkill and other simulators. For ``convert_actions``.
-
-    :param actions: Actions of shape (n, k).
-    :return: The same with the last column mapped.
-    """
-    return np.concatenate([actions[..., :-1], 2.0 * actions[..., -1:] - 1.0], axis=-1)

@@ -1,7 +1,7 @@
 """A teacher behind a vlagents server: Octo, OpenVLA, LeRobot policies in environments of their own."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from sb3_rpd.teachers.remote.links import Link, LinkError
 from sb3_rpd.teachers.remote.messages import pack_json, unpack_json
 from sb3_rpd.teachers.remote.observations import select
 from sb3_rpd.teachers.remote.teacher import RemoteTeacher
+from sb3_rpd.teachers.units import ConvertActions
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ class VLAgentsTeacher(RemoteTeacher):
     Ask a policy that a vlagents server (0.3 or later) runs.
 
     The action is the first of the chunk, the gripper its last number. vlagents gives it as the model does, mostly 0 = closed,
-    1 = open: for ManiSkill and others with -1 and +1 pass ``convert_actions=signed_gripper``.
+    1 = open: for ManiSkill and others with -1 and +1 pass ``convert_actions="signed_gripper"``.
 
     vlagents' server unpickles what its clients send if they ask it to, so it must not be reachable for others; start it
     only where you trust everybody who reaches its port. This client sends and takes texts alone, and unpickles nothing.
@@ -49,7 +50,7 @@ class VLAgentsTeacher(RemoteTeacher):
         which refuse all else, and the environment's own size for other policies.
     :param instruction: What to do, where the environment does not say it.
     :param action_index: Which action of the chunk is the one for now.
-    :param convert_actions: Maps actions of shape (n, k) from the server's units to the environment's.
+    :param convert_actions: From the server's units to the environment's: a ``ConvertActions``.
     :param timeout: How long the server may take to answer, in seconds.
     :param patience: How long a question is asked again after a failed connection, in seconds: long enough for the server to
         load its model.
@@ -65,7 +66,7 @@ class VLAgentsTeacher(RemoteTeacher):
         image_size: tuple[int, int] | None = None,
         instruction: str | None = None,
         action_index: int = 0,
-        convert_actions: Callable[[np.ndarray], np.ndarray] | None = None,
+        convert_actions: ConvertActions = None,
         timeout: float = 60.0,
         patience: float = 300.0,
     ) -> None:

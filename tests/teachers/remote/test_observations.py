@@ -3,7 +3,6 @@ import pytest
 
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.teachers.remote.observations import select
-from sb3_rpd.teachers.remote.teacher import signed_gripper
 
 OFFERED = {"frame": np.zeros((2, 8, 8, 3), np.uint8), "qpos": np.zeros((2, 4)), "mask": np.zeros((2, 8, 8), np.uint8)}
 
@@ -20,9 +19,3 @@ def test_a_missing_observation_is_named_with_both_sides():
         select({"observation/image": "frame", "observation/state": "joints"}, OFFERED, "ws://there")
     for part in ("ws://there", "'observation/state' from 'joints'", "['frame', 'mask', 'qpos']", "['joints']"):
         assert part in str(error.value)
-
-
-def test_the_gripper_is_mapped_and_nothing_else():
-    np.testing.assert_allclose(
-        signed_gripper(np.array([[0.1, 0.0], [0.2, 1.0], [0.3, 0.75]])), [[0.1, -1], [0.2, 1], [0.3, 0.5]]
-    )

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from sb3_rpd.common.errors import TeacherError
-from sb3_rpd.teachers import VLAgentsTeacher, signed_gripper
+from sb3_rpd.teachers import VLAgentsTeacher
 
 rng = np.random.default_rng(0)
 FRAMES = rng.integers(0, 255, (3, 12, 8, 3), dtype=np.uint8)
@@ -38,7 +38,7 @@ def test_the_built_in_test_policy_answers_and_reconnects(ask):
 
 def test_the_policy_sees_images_states_and_instructions(ask):
     keys = {"rgb_side": "frame", "joints": "qpos", "gripper": "fingers"}
-    teacher = ask("mirror", observation_keys=keys, action_index=1, convert_actions=signed_gripper)
+    teacher = ask("mirror", observation_keys=keys, action_index=1, convert_actions="signed_gripper")
     actions = teacher.predict(OBSERVATIONS, TEXTS).actions
     seen = np.column_stack([FRAMES.mean(axis=(1, 2, 3)), np.full(3, 12), np.full(3, 8), OBSERVATIONS["qpos"], [1, 2, 3]])
     np.testing.assert_allclose(actions[:, :-1], seen + 1, rtol=1e-6)
