@@ -12,6 +12,7 @@ from gymnasium import spaces
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.questions import Questions
 from sb3_rpd.common.type_aliases import RawObservation
+from sb3_rpd.common.wording import shortened
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def _joined(name: str, arrays: Sequence[np.ndarray | None], sizes: Sequence[int]
             raise TeacherError(f"The teacher's {name} have shape {np.shape(array)}, but it was given {size} observations.")
         shapes.add(np.shape(array)[1:])
     if len(shapes) > 1:
-        raise TeacherError(f"The teacher's answers have {name} of different shapes: {sorted(shapes)}.")
+        raise TeacherError(f"The teacher's answers have {name} of different shapes: {shortened(sorted(shapes))}.")
     shape = shapes.pop()
     return np.concatenate(
         [

@@ -22,6 +22,18 @@ def cut(text: object, length: int = 200) -> str:
     return f"{line[: length - tail]} ... ({len(line) - length} characters more) ... {line[-tail:]}"
 
 
+def ending(text: str, length: int = 800) -> str:
+    """
+    Keep the end of a traceback, where its cause is.
+
+    :param text: A text of several lines.
+    :param length: How many of its characters are left at most.
+    :return: The text; where something is left out, how much.
+    """
+    text = text.strip()
+    return text if len(text) <= length else f"({len(text) - length} characters before) ... {text[-length:]}"
+
+
 def shortened(items: Iterable[object], limit: int = 3) -> str:
     """
     List items in a message, however many there are.

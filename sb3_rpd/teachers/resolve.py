@@ -1,7 +1,5 @@
 """Turn whatever a user calls a teacher (object, model, function, "package.module:factory") into a ``Teacher``."""
 
-import importlib
-import inspect
 import os
 from collections.abc import Callable
 from functools import partial
@@ -12,6 +10,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BaseModel
 
 from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.factories import find_factory
 from sb3_rpd.common.teacher import Teacher
 from sb3_rpd.common.wording import cut, function_name
 from sb3_rpd.teachers.function import FunctionTeacher
@@ -69,43 +68,9 @@ def _why_no_function(spec: Any) -> str | None:
 
 
 def _find_factory(name: str) -> Callable[[], Any]:
-    quoted = cut(repr(name))
     if name.endswith(".zip") or any(os.path.isfile(path) for path in (name, f"{name}.zip")):
+        quoted = cut(repr(name))
         raise TeacherError(
             f"The teacher {quoted} is a file: for a saved model write SB3Teacher({quoted}), with its algorithm=..."
         )
-    module_name, colon, factory_name = name.partition(":")
-    if not (module_name and colon and factory_name):
-        raise TeacherError(f"The teacher {quoted} is not of the form 'package.module:factory'.")
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise TeacherError(f"The module of the teacher {quoted} cannot be imported: {cut(error)}.") from error
-    try:
-        factory = getattr(module, factory_name)
-    except AttributeError as error:
-        raise TeacherError(
-            f"The module {module_name!r} of the teacher {quoted} has nothing called {factory_name!r}."
-        ) from error
-    if not callable(factory):
-        raise TeacherError(
-            f"The teacher {quoted} names a {type(factory).__name__}, which is no factory: it cannot be called. "
-            "Name a function without arguments that returns it."
-        )
-    _check_needs_no_arguments(name, factory)
-    return factory  # type: ignore[no-any-return]
-
-
-def _check_needs_no_arguments(name: str, factory: Callable[..., Any]) -> None:
-    try:
-        signature = inspect.signature(factory)
-    except ValueError:  # some C functions have none
-        return
-    try:
-        signature.bind()
-    except TypeError as error:
-        raise TeacherError(
-            f"The teacher {cut(repr(name))} names {function_name(factory)}, which cannot be called without arguments: "
-            f"{error}. Name a function without arguments that returns the teacher. If this is the teacher itself, a function "
-            f"of observations, name one that says `return {name.partition(':')[2]}`, or pass the function, not its name."
-        ) from error
+    return find_factory(name, "teacher")

@@ -9,7 +9,7 @@ from gymnasium import spaces
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sb3_rpd.common.wording import cut, function_name, shortened
+from sb3_rpd.common.wording import cut, ending, function_name, shortened
 
 
 @given(st.text(), st.integers(1, 300))
@@ -30,6 +30,11 @@ def test_a_short_text_is_left_alone_and_a_long_one_keeps_its_ends(text: str, len
 def test_what_is_left_out_is_counted() -> None:
     assert cut("abcdefghij" * 10, 9) == "abcdef ... (91 characters more) ... hij"
     assert cut("two\n  lines") == "two lines"
+
+
+def test_of_a_traceback_the_end_is_left() -> None:
+    assert ending("  two\n lines ", 10) == "two\n lines"
+    assert ending("0123456789\n" * 2, 4) == "(17 characters before) ... 6789"
 
 
 def test_of_a_large_space_the_shape_is_left() -> None:

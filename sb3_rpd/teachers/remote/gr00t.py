@@ -10,6 +10,7 @@ from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.optional_imports import import_optional
 from sb3_rpd.common.questions import Questions
 from sb3_rpd.common.teacher import TeacherOutput
+from sb3_rpd.common.wording import ending, shortened
 from sb3_rpd.teachers.images import are_images
 from sb3_rpd.teachers.remote.arrays import MalformedMessageError, shown
 from sb3_rpd.teachers.remote.links import Limits, Link, LinkError
@@ -164,7 +165,7 @@ class _GR00TLink(Link):
             logger.warning("%s: malformed frame of %d bytes, connection closed: %s", self._teacher.url, len(frame), error)
             raise LinkError(f"a malformed frame came in: {error}") from error
         if isinstance(answer, dict) and "error" in answer:
-            raise TeacherError(f"The GR00T server at {self._teacher.url} reports an error: {_text(answer['error'])}")
+            raise TeacherError(f"The GR00T server at {self._teacher.url} reports an error: {ending(_text(answer['error']))}")
         return answer
 
     def _actions(self, answer: Any, n_rows: int) -> np.ndarray:
@@ -178,7 +179,9 @@ class _GR00TLink(Link):
         keys = list(parts) if teacher.action_keys is None else list(teacher.action_keys)
         missing = [key for key in keys if key not in parts]
         if missing or not keys:
-            raise TeacherError(f"action_keys names {keys}, the server's action consists of {sorted(map(str, parts))}.")
+            raise TeacherError(
+                f"action_keys names {shortened(keys)}, the server's action consists of {shortened(sorted(map(str, parts)))}."
+            )
         columns = []
         for key in keys:
             part = parts[key]

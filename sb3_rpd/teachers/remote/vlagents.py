@@ -10,6 +10,7 @@ from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.optional_imports import import_optional
 from sb3_rpd.common.questions import Questions
 from sb3_rpd.common.teacher import TeacherOutput
+from sb3_rpd.common.wording import ending
 from sb3_rpd.teachers.images import are_images
 from sb3_rpd.teachers.remote.arrays import MalformedMessageError, shown
 from sb3_rpd.teachers.remote.links import Link, LinkError
@@ -154,7 +155,7 @@ class _VLAgentsLink(Link):
             raise LinkError(f"the connection broke: {error!r}") from error
         except Exception as error:
             # rpyc raises the server's own error here
-            raise TeacherError(f"The server at {self._teacher.url} reports an error: {error}") from error
+            raise TeacherError(f"The server at {self._teacher.url} reports an error: {ending(str(error))}") from error
         return answer if type(answer) in (str, bool) else None
 
     def _observation(self, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
