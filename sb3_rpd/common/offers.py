@@ -54,6 +54,6 @@ def how_to_use(observations: RawObservation) -> str:
     if isinstance(observations, dict):
         return f"take each array by its name, observations[{cut(repr(next(iter(observations), 'name')), 60)}]"
     return (
-        "use observations as an array, or give names to what the teacher sees with "
+        "use observations as a numpy array, or give names to what the teacher sees with "
         "TeacherActionWrapper(env, observation={'name': function of the environment})"
     )

@@ -64,7 +64,10 @@ def _why_no_function(spec: Any) -> str | None:
             f"this is {function_name(spec)}, a method of a Stable-Baselines3 model: pass the model itself, or "
             "SB3Teacher(model, deterministic=False) if it is to sample"
         )
-    return None if callable(spec) else f"this is {cut(repr(spec), 60)}, of type {type(spec).__name__}"
+    if callable(spec):
+        return None
+    obstacle = f"this is {cut(repr(spec), 60)}, of type {type(spec).__name__}"
+    return f"{obstacle}: let that inherit from Teacher" if hasattr(spec, "predict") else obstacle
 
 
 def _find_factory(name: str) -> Callable[[], Any]:

@@ -15,7 +15,9 @@ def test_an_array_and_named_arrays() -> None:
     assert describe_observations(named) == "'frame' (uint8 of shape (8, 8, 3)), 'speed' (float64 of shape ())"
     assert describe_observations({}) == "nothing"
     assert how_to_use(named) == "take each array by its name, observations['frame']"
-    assert how_to_use(array).startswith("use observations as an array, or give names to what the teacher sees with Teacher")
+    assert how_to_use(array).startswith(
+        "use observations as a numpy array, or give names to what the teacher sees with Teacher"
+    )
 
 
 def test_instructions_are_quoted_once() -> None:

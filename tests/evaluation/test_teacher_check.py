@@ -154,7 +154,7 @@ MISUNDERSTANDINGS: dict[str, tuple[Any, Any, str]] = {
     "name_without_wrapper": (
         lambda o: o["state"][:, :2],
         lambda: SpacesEnv(BOX),
-        r"IndexError.*given one array without a name \(float32 of shape \(4,\)\).*as an array, or give names.*ActionWrapper\(",
+        r"IndexError.*given one array without a name \(float32 of shape \(4,\)\).*as a numpy array, or give names.*ActionWrapper\(",
     ),
     "column_without_wrapper": (
         lambda o: o[:, 7:9].reshape(2, 2),

@@ -75,6 +75,13 @@ def test_missing_module_and_factory(some_module: ModuleType) -> None:
 def test_everything_else_is_refused() -> None:
     with pytest.raises(TypeError, match=r"package\.module:factory.*this is 3, of type int"):
         make_teacher(3)
+
+    class Predicts:
+        def predict(self, observations: np.ndarray) -> np.ndarray:
+            return zeros(observations)
+
+    with pytest.raises(TypeError, match="of type Predicts: let that inherit from Teacher"):
+        make_teacher(Predicts())
     with pytest.raises(TypeError, match=r"the class ScriptedTeacher, not an instance of it: write ScriptedTeacher\(\.\.\.\)"):
         make_teacher(ScriptedTeacher)
 
