@@ -31,12 +31,19 @@ class LabelStatistics(NamedTuple):
     :param missing: Those of them that have none, because the answer failed or was not usable.
     :param seconds: Time spent inside the teacher.
     :param complaint: The first cause of a missing label, None if none is missing.
+    :param clipped: The share of its numbers that were clipped to the action space, summed over the labels.
     """
 
     asked: int = 0
     missing: int = 0
     seconds: float = 0.0
     complaint: str | None = None
+    clipped: float = 0.0
+
+    @property
+    def clipped_share(self) -> float:
+        """The share of the labels' numbers that were clipped to the action space; 0 where there are no labels."""
+        return self.clipped / (self.asked - self.missing) if self.asked > self.missing else 0.0
 
     @property
     def missing_share(self) -> float:
@@ -57,6 +64,7 @@ class LabelStatistics(NamedTuple):
             self.missing + other.missing,
             self.seconds + other.seconds,
             self.complaint or other.complaint,
+            self.clipped + other.clipped,
         )
 
 
@@ -181,7 +189,8 @@ class Labeler:
         if output.complaint is not None:
             self._warn_once(output.complaint)
         missing = int(np.isnan(output.actions).any(axis=1).sum())
-        return LabelStatistics(len(steps), missing, seconds, output.complaint)
+        clipped = 0.0 if output.clipped is None else float(output.clipped.sum())
+        return LabelStatistics(len(steps), missing, seconds, output.complaint, clipped)
 
     def _warn_once(self, complaint: str) -> None:
         if self._has_warned:

@@ -22,11 +22,14 @@ class CheckedOutput(NamedTuple):
     :param actions: Shape (n, action_dim), float32; inside the Box or valid integers. Rows of NaN are not usable.
     :param distribution: Shape (n, k), float32: standard deviations (Box) or logits (discrete); None if not given.
     :param complaint: Why the NaN rows are not usable, None if there are none.
+    :param clipped: Shape (n,): the share of each action's numbers that were clipped to a Box, here or by the teacher; 0 in NaN
+        rows. None for other spaces.
     """
 
     actions: np.ndarray
     distribution: np.ndarray | None = None
     complaint: str | None = None
+    clipped: np.ndarray | None = None
 
 
 def check_teacher_output(
@@ -45,6 +48,7 @@ def check_teacher_output(
     output = TeacherOutput.of(answer)
     actions = _numeric(output.actions, (n_queries, *(action_space.shape or ())), f"{source}'s actions", action_space)
     actions = actions.reshape(n_queries, get_action_dim(action_space))
+    given = actions
     if isinstance(action_space, spaces.Box):
         actions, complaint = _check_box(actions, action_space)
         distribution = output.std
@@ -63,7 +67,8 @@ def check_teacher_output(
             actions[~rows] = np.nan
             distribution[~rows] = 1.0
             complaint = complaint or f"{_count(~rows)} NaN, infinity or a negative standard deviation in the {name}"
-    return CheckedOutput(actions, distribution, complaint)
+    clipped = _clipped_share(given, actions, output.clipped) if isinstance(action_space, spaces.Box) else None
+    return CheckedOutput(actions, distribution, complaint, clipped)
 
 
 def n_logits(action_space: spaces.Space) -> int:
@@ -129,6 +134,13 @@ def _check_box(actions: np.ndarray, space: spaces.Box) -> tuple[np.ndarray, str 
     checked = np.clip(actions, low, high).astype(np.float32)
     checked[not_finite | outside] = np.nan
     return checked, complaint
+
+
+def _clipped_share(given: np.ndarray, checked: np.ndarray, clipped_by_teacher: np.ndarray | None) -> np.ndarray:
+    clipped = (given != checked).sum(axis=1)
+    if clipped_by_teacher is not None:
+        clipped = clipped + np.asarray(clipped_by_teacher)
+    return np.where(np.isnan(checked).any(axis=1), 0.0, clipped / checked.shape[1])
 
 
 def _check_integers(actions: np.ndarray, space: spaces.Space) -> tuple[np.ndarray, str | None]:

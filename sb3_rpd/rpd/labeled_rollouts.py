@@ -206,6 +206,7 @@ class LabeledRollouts(OnPolicyAlgorithm):
         self.logger.record("teacher/seconds", statistics.seconds)
         self.logger.record("teacher/queries_per_state", statistics.asked / n_entries)
         self.logger.record("teacher/missing", statistics.missing)
+        self.logger.record("teacher/clipped", statistics.clipped_share)
         self.logger.record("train/labeled", rollout_buffer.labeled_fraction())
 
     def _stop_for_missing_labels(self, statistics: LabelStatistics) -> None:

@@ -5,10 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch as th
+from gymnasium import spaces
 
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.questions import Questions
 from sb3_rpd.common.teacher import Teacher, TeacherOutput, ask_teacher
+
+BOX = spaces.Box(np.array([-1.0, 0.0], np.float32), np.array([1.0, 2.0], np.float32))
 
 
 def sized(*lengths: int) -> list[Questions]:
@@ -70,3 +73,14 @@ def test_a_network_is_asked_without_gradients() -> None:
     assert ask_teacher(Told(), Questions(states, ["a", "bb"])).actions.tolist() == [[1.5, 2.0], [4.0, 5.0]]
     assert ask_teacher(Told(), Questions(states)).actions.tolist() == states.tolist()
     assert th.is_grad_enabled()
+
+
+def test_clipping_counts_what_it_changes() -> None:
+    output = TeacherOutput(np.array([[-2.0, 3.0], [1.0, 0.0], [np.nan, -1.0]])).clip(BOX)
+    np.testing.assert_array_equal(output.actions, [[-1, 2], [1, 0], [np.nan, 0]])
+    assert output.clipped.tolist() == [2, 0, 1]
+    assert output.std is None
+    # counts add up, and are merged with their rows
+    again = output.clip(spaces.Box(-0.5, 0.5, (2,)))
+    assert again.clipped.tolist() == [4, 1, 1]
+    assert TeacherOutput.merge([output, again], sized(3, 3)).clipped.tolist() == [2, 0, 1, 4, 1, 1]

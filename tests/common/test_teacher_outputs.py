@@ -117,6 +117,16 @@ def test_all_real_dtypes_are_taken(dtype: Any) -> None:
     assert check_teacher_output(np.ones((1, 2), dtype), MULTIDISCRETE, 1).actions.tolist() == [[1.0, 1.0]]
 
 
+def test_clipped_numbers_are_counted_in_the_rows_that_are_labels() -> None:
+    # One number of two clipped here; none; both outside, and too far; one by the teacher; one here and one by the teacher
+    answer = np.array([[[-1.019, 5.0]], [[-1.0, 10.0]], [[9.0, 10.09]], [[1.0, 5.0]], [[1.0, 10.09]]])
+    output = check_teacher_output(TeacherOutput(answer, clipped=np.array([0, 0, 0, 1, 1])), BOX, 5)
+    assert output.clipped.tolist() == [0.5, 0.0, 0.0, 0.5, 1.0]
+    assert np.isnan(output.actions[2]).all()
+    assert check_teacher_output(answer, BOX, 5).clipped.tolist() == [0.5, 0.0, 0.0, 0.0, 0.5]
+    assert check_teacher_output(np.array([1]), spaces.Discrete(2), 1).clipped is None
+
+
 def test_box_clips_what_is_just_outside_and_masks_what_is_further() -> None:
     # Widths 2 and 10: tolerances 0.02 and 0.1
     answer = np.array([[[-1.019, 10.09]], [[-1.021, 5.0]], [[0.0, 10.11]], [[0.5, -0.09]]])
