@@ -32,9 +32,10 @@ class TeacherCheck:
     :param usable: How many of the answers can be labels.
     :param lowest: The smallest number in the usable answers, NaN if there are none.
     :param highest: The largest.
-    :param clipped_share: For a Box, the share of the numbers in the usable answers that lie at one of its bounds, put there by
-        the teacher or by the check, which clips what is up to 1 % of the width outside. A gripper may well do so; if all
-        numbers do, the units are wrong. None for other spaces.
+    :param clipped_share: For a Box, the share of the numbers in the usable answers that were clipped to it, as training logs it
+        as ``teacher/clipped``; None for other spaces.
+    :param bound_share: For a Box, the share of the numbers that lie at one of its bounds, clipped or not. A gripper may well do
+        so; where all numbers do, the units are wrong. None for other spaces.
     :param gives_distribution: Whether it gave its distribution too, as the loss "kl" needs it.
     :param complaint: Why the other answers are not usable, None if all are.
     """
@@ -48,18 +49,21 @@ class TeacherCheck:
     lowest: float
     highest: float
     clipped_share: float | None
+    bound_share: float | None
     gives_distribution: bool
     complaint: str | None
 
     def __str__(self) -> str:
-        at_bounds = "" if self.clipped_share is None else f", {self.clipped_share:.0%} of them at a bound of the Box"
+        numbers = f"from {self.lowest:.4g} to {self.highest:.4g}"
+        if self.bound_share is not None:
+            numbers += f", {self.bound_share:.0%} of them at a bound of the Box, {self.clipped_share:.0%} clipped to it"
         lines = {
             "teacher": self.teacher,
             "offered": self.offered,
             "told": self.instruction,
             "acts in": self.action_space,
             "answered": f"{self.usable} of {self.asked} states" + (f": {self.complaint}" if self.complaint else ""),
-            "numbers": f"from {self.lowest:.4g} to {self.highest:.4g}" + at_bounds,
+            "numbers": numbers,
             "distribution": "given" if self.gives_distribution else "not given (only the loss 'kl' needs it)",
         }
         return "\n".join(f"{name:<12}  {text}" for name, text in lines.items())
@@ -102,11 +106,14 @@ def check_teacher(teacher: Any, env: gym.Env[Any, Any] | VecEnv) -> TeacherCheck
 
 
 def _check(teacher: str, offered: str, instruction: str, action_space: spaces.Space, output: CheckedOutput) -> TeacherCheck:
-    rows = output.actions[~np.isnan(output.actions).any(axis=1)]
-    clipped_share = None
+    usable = ~np.isnan(output.actions).any(axis=1)
+    rows = output.actions[usable]
+    clipped_share = bound_share = None
     if isinstance(action_space, spaces.Box) and rows.size:
+        assert output.clipped is not None
+        clipped_share = float(output.clipped[usable].mean())
         at_bound = (rows <= action_space.low.reshape(-1)) | (rows >= action_space.high.reshape(-1))
-        clipped_share = float(at_bound.mean())
+        bound_share = float(at_bound.mean())
     return TeacherCheck(
         teacher=teacher,
         offered=offered,
@@ -117,6 +124,7 @@ def _check(teacher: str, offered: str, instruction: str, action_space: spaces.Sp
         lowest=float(rows.min()) if rows.size else np.nan,
         highest=float(rows.max()) if rows.size else np.nan,
         clipped_share=clipped_share,
+        bound_share=bound_share,
         gives_distribution=output.distribution is not None,
         complaint=output.complaint,
     )

@@ -43,7 +43,8 @@ def test_report_says_what_was_offered_and_answered() -> None:
         usable=2,
         lowest=-0.25,
         highest=3.0,
-        clipped_share=0.5,
+        clipped_share=0.25,
+        bound_share=0.5,
         gives_distribution=False,
         complaint=None,
     )
@@ -53,7 +54,7 @@ def test_report_says_what_was_offered_and_answered() -> None:
         "told          the instruction 'lift'",
         "acts in       Box([-1. -2.], [1. 3.], (2,), float32)",
         "answered      2 of 2 states",
-        "numbers       from -0.25 to 3, 50% of them at a bound of the Box",
+        "numbers       from -0.25 to 3, 50% of them at a bound of the Box, 25% clipped to it",
         "distribution  not given (only the loss 'kl' needs it)",
     ]
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -62,19 +63,19 @@ def test_report_says_what_was_offered_and_answered() -> None:
 
 def test_answers_that_are_no_labels_are_counted() -> None:
     report = check_teacher(lambda observations: np.array([[0.0, 0.0], [0.0, 30.0]]), SpacesEnv(BOX))
-    assert (report.asked, report.usable, report.lowest, report.highest, report.clipped_share) == (2, 1, 0.0, 0.0, 0.0)
+    assert (report.asked, report.usable, report.lowest, report.highest, report.bound_share) == (2, 1, 0.0, 0.0, 0.0)
     assert "1 of 2 states: 1 of 2 answers have an action outside of Box" in str(report)
     nothing = check_teacher(lambda observations: np.full((2, 2), np.nan), SpacesEnv(BOX))
     assert nothing.usable == 0
     assert np.isnan(nothing.lowest)
-    assert nothing.clipped_share is None
+    assert nothing.bound_share is None
 
 
 @pytest.mark.parametrize("space", ["discrete", "multidiscrete", "multibinary"])
 def test_discrete_spaces_have_no_bounds(space: str) -> None:
     action_space = ACTION_SPACES[space]
     report = check_teacher(scripted_teacher(action_space), SpacesEnv(action_space))
-    assert report.clipped_share is None
+    assert report.bound_share is None
     assert "bound" not in str(report)
     assert report.usable == 2
 
@@ -110,7 +111,7 @@ def test_controller_needs_no_teacher() -> None:
     report = check_teacher(None, TeacherActionWrapper(SpacesEnv(BOX), controller=lambda env: np.array([1.0, 1.0])))
     assert report.teacher == "the controller in the environment"
     assert report.offered == "a finished action"
-    assert report.clipped_share == 0.5
+    assert (report.bound_share, report.clipped_share) == (0.5, 0.0)
     with pytest.raises(TeacherError, match="There is no teacher to check"):
         check_teacher(None, SpacesEnv(BOX))
 
@@ -154,7 +155,7 @@ MISUNDERSTANDINGS: dict[str, tuple[Any, Any, str]] = {
     "name_without_wrapper": (
         lambda o: o["state"][:, :2],
         lambda: SpacesEnv(BOX),
-        r"IndexError.*given one array without a name \(float32 of shape \(4,\)\).*as a numpy array, or give names.*ActionWrapper\(",
+        r"IndexError.*given one array without a name \(float32 of shape \(4,\)\).*as a numpy array, or give names.*Wrapper\(",
     ),
     "column_without_wrapper": (
         lambda o: o[:, 7:9].reshape(2, 2),
