@@ -32,10 +32,10 @@ class TeacherCheck:
     :param usable: How many of the answers can be labels.
     :param lowest: The smallest number in the usable answers, NaN if there are none.
     :param highest: The largest.
-    :param clipped_share: For a Box, the share of the numbers in the usable answers that were clipped to it, as training logs it
+    :param clipped_share: For a Box, the share of the numbers in the usable answers that were clipped to it: what training logs
         as ``teacher/clipped``; None for other spaces.
-    :param bound_share: For a Box, the share of the numbers that lie at one of its bounds, clipped or not. A gripper may well do
-        so; where all numbers do, the units are wrong. None for other spaces.
+    :param bound_share: For a Box, the share of the numbers that lie at one of its bounds, clipped or not. A gripper may well
+        do so; where all numbers do, the units are wrong. None for other spaces.
     :param gives_distribution: Whether it gave its distribution too, as the loss "kl" needs it.
     :param complaint: Why the other answers are not usable, None if all are.
     """

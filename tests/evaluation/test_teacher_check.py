@@ -17,6 +17,7 @@ import sb3_rpd
 from sb3_rpd import RPD, TeacherActionWrapper, TeacherError, check_teacher
 from sb3_rpd.common.teacher import Teacher, TeacherOutput
 from sb3_rpd.evaluation import TeacherCheck
+from sb3_rpd.teachers import DegradedTeacher, ScriptedTeacher
 
 BOX = ACTION_SPACES["box"]
 
@@ -228,6 +229,29 @@ def test_no_report_and_no_message_is_long(size: int, name: str, n_names: int, of
         text = str(error)
         assert len(text) < 1000
     assert len(text) < 2000
+
+
+LARGE_BOX = spaces.Box(-np.linspace(1.0, 2.0, 900, dtype=np.float32), np.ones(900, np.float32))
+LARGE_CHOICE = spaces.MultiDiscrete(np.arange(1, 901))
+LARGE_VIEW = spaces.Dict({f"{'camera' * 50} {i}": spaces.Box(-1.0, 1.0, (2,), np.float32) for i in range(50)})
+
+
+@pytest.mark.parametrize(
+    ("teacher", "action_space", "observation_space"),
+    [
+        (lambda: ScriptedTeacher("PickCube-v0"), LARGE_BOX, None),
+        (lambda: ScriptedTeacher("PickCube-v0"), spaces.Box(-1.0, 1.0, (7,), np.float32), LARGE_VIEW),
+        (lambda: DegradedTeacher(len), LARGE_CHOICE, None),
+        (lambda: DegradedTeacher(len, wrong_fraction=0.5), spaces.Box(LARGE_BOX.low, np.inf, (900,), np.float32), None),
+        (lambda: PPO("MlpPolicy", SpacesEnv(LARGE_BOX), n_steps=2, batch_size=2), LARGE_CHOICE, None),
+        (lambda: PPO("MultiInputPolicy", SpacesEnv(BOX, LARGE_VIEW), n_steps=2, batch_size=2), BOX, DICT_SPACE),
+        (lambda: PPO("MlpPolicy", SpacesEnv(BOX), n_steps=2, batch_size=2), BOX, LARGE_VIEW),
+    ],
+)
+def test_teachers_that_do_not_fit_say_so_briefly(teacher: Any, action_space: Any, observation_space: Any) -> None:
+    with pytest.raises(TeacherError) as caught:
+        check_teacher(teacher(), SpacesEnv(action_space, observation_space))
+    assert len(str(caught.value)) < 1000
 
 
 # ---------------------------------------------------------------- learn()
