@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
     try:
         return int(parsed.run(parser, parsed))
-    except (TeacherError, TypeError, ImportError, OSError) as error:
+    except (TeacherError, ImportError, OSError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1
 

@@ -88,31 +88,32 @@ def n_logits(action_space: spaces.Space) -> int:
 def _numeric(given: Any, shape: tuple[int, ...], name: str, action_space: spaces.Space) -> np.ndarray:
     try:
         array = np.asarray(given)
-    except Exception as error:  # rows of different lengths, a tensor on a GPU
-        complaint = f"are no array ({cut(error)})"
-    else:
         is_real = (np.issubdtype(array.dtype, np.number) or array.dtype == bool) and not np.iscomplexobj(array)
         if is_real and array.shape == shape:
             return array.astype(np.float32)
         complaint = f"have shape {cut(array.shape)}" if is_real else f"have dtype {cut(array.dtype)}, not one of real numbers"
+    except Exception as error:  # rows of different lengths, a tensor on a GPU
+        complaint = f"are no array ({cut(error)})"
+    what, cure = _not_meant_as_array(given) or (complaint, "")
     raise TeacherError(
-        f"{name} {complaint}, but shape {shape} is needed: one row for each of the {shape[0]} observations it "
-        f"was given, in the action space {cut(action_space)}.{_what_to_return(given)}"
+        f"{name} {what}, but shape {shape} is needed: one row for each of the {shape[0]} observations, in the action space "
+        f"{cut(action_space)}.{cure}"
     )
 
 
-def _what_to_return(given: Any) -> str:
+def _not_meant_as_array(given: Any) -> tuple[str, str] | None:
+    """What is returned by mistake, and what to return in its place."""
     if given is None:
-        return " It returned None: is its `return` missing?"
+        return "are None", " A `return` may be missing."
     if isinstance(given, tuple):
         types = cut(", ".join(type(part).__name__ for part in given))
         return (
-            f" It returned a tuple ({types}): return the actions alone, and of a Stable-Baselines3 model pass the model "
-            "itself, not its predict."
+            f"are a tuple ({types})",
+            " Return the actions alone, and of a Stable-Baselines3 model pass the model itself, not its predict.",
         )
     if isinstance(given, Mapping):
-        return f" It returned a dict ({shortened(given)}): return the actions alone, or TeacherOutput(actions, std=...)."
-    return ""
+        return f"are a dict ({shortened(given)})", " Return the actions alone, or TeacherOutput(actions, std=...)."
+    return None
 
 
 def _check_box(actions: np.ndarray, space: spaces.Box) -> tuple[np.ndarray, str | None]:

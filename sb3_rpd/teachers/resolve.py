@@ -31,7 +31,7 @@ def make_teacher(spec: Any) -> Teacher:
         observations (``FunctionTeacher``), or ``"package.module:factory"``: the factory is imported and called without
         arguments, and what it returns is made a teacher by the same rules. Such a name fits into a YAML file or a command
         line.
-    :raises TeacherError: if a named factory cannot be found, or cannot be called without arguments.
+    :raises TeacherError: if a named factory cannot be found, cannot be called without arguments, or makes no teacher.
     :raises TypeError: if ``spec`` is none of these.
     """
     if isinstance(spec, Teacher):
@@ -43,7 +43,7 @@ def make_teacher(spec: Any) -> Teacher:
         try:
             return make_teacher(made)
         except TypeError as error:
-            raise TypeError(f"The factory {cut(repr(spec))} made no teacher. {error}") from error
+            raise TeacherError(f"The factory {cut(repr(spec))} made no teacher. {error}") from error
     obstacle = _why_no_function(spec)
     if obstacle is None:
         return FunctionTeacher(spec)

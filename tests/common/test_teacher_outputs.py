@@ -51,15 +51,15 @@ def test_every_other_shape_is_an_error_that_names_both(space: spaces.Space, n: i
 @pytest.mark.parametrize(
     ("answer", "cure"),
     [
-        (None, "It returned None: is its `return` missing?"),
-        ((np.zeros((1, 2)), None), r"a tuple \(ndarray, NoneType\): return the actions alone.*not its predict"),
+        (None, r"actions are None, but .* A `return` may be missing\.$"),
+        ((np.zeros((1, 2)), None), r"are a tuple \(ndarray, NoneType\), but .* Return the actions alone.*not its predict\.$"),
         (
             (np.zeros((1, 2)), np.ones((1, 2))),
-            r"have shape \(2, 1, 2\).*a tuple \(ndarray, ndarray\): return the actions alone",
+            r"are a tuple \(ndarray, ndarray\), but .* Return the actions alone",
         ),
         (
             {"actions": np.zeros((1, 2))},
-            r"a dict \('actions'\): return the actions alone, or TeacherOutput\(actions, std=...\)",
+            r"a dict \('actions'\), but .* Return the actions alone, or TeacherOutput\(actions, std=...\)",
         ),
         ([[0.0], [0.0, 1.0]], "rows|dtype object|inhomogeneous"),
     ],
@@ -105,7 +105,7 @@ def test_no_complaint_is_long(space: spaces.Space, n: int, offset: float, seed: 
         assert len(str(caught.value)) < 1000
 
 
-@pytest.mark.parametrize("answer", [np.full((1, 2), "a"), np.full((1, 2), None), np.full((1, 2), 1j), None, {"a": 1}])
+@pytest.mark.parametrize("answer", [np.full((1, 2), "a"), np.full((1, 2), None), np.full((1, 2), 1j)])
 def test_what_is_no_real_number_is_an_error(answer: Any) -> None:
     with pytest.raises(TeacherError, match=r"have dtype .*, not one of real numbers"):
         check_teacher_output(answer, FLAT, 1)

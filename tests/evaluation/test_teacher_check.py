@@ -177,7 +177,7 @@ MISUNDERSTANDINGS: dict[str, tuple[Any, Any, str]] = {
         r"NoneType.*and no instruction",
     ),
     "predict": (lambda o: (np.zeros((2, 2)), None), with_names, r"tuple \(ndarray, NoneType\).*pass the model itself"),
-    "nothing": (lambda o: None, with_names, r"None: is its `return` missing"),
+    "nothing": (lambda o: None, with_names, r"are None, but .* A `return` may be missing\.$"),
 }
 
 

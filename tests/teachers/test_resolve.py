@@ -127,7 +127,7 @@ def test_a_name_of_the_teacher_in_place_of_its_factory(some_module: ModuleType) 
     with pytest.raises(TeacherError, match=r"maniskill2\.ScriptedTeacher, which cannot .*'task'"):
         make_teacher("some_module:Scripted")
     some_module.nothing = lambda: None
-    with pytest.raises(TypeError, match=r"The factory 'some_module:nothing' made no teacher.*None, of type NoneType"):
+    with pytest.raises(TeacherError, match=r"The factory 'some_module:nothing' made no teacher.*None, of type NoneType"):
         make_teacher("some_module:nothing")
 
 
