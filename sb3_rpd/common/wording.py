@@ -59,12 +59,11 @@ def function_name(function: Callable[..., Any]) -> str:
     while isinstance(function, partial):
         function = function.func
     named = inspect.unwrap(function)
-    name = getattr(named, "__qualname__", None)
+    # numpy's functions have only the one or the other name, and no module, in some releases
+    name = getattr(named, "__qualname__", None) or getattr(named, "__name__", None)
     if name is None:
-        return cut(repr(named)) if type(named).__module__ in ("builtins", "numpy") else f"a {_full_name(type(named))}"
+        return cut(f"a {type(named).__module__}.{type(named).__qualname__}")
     code = getattr(named, "__code__", None)
-    return cut(_full_name(named) if code is None else f"{name} at {Path(code.co_filename).name}:{code.co_firstlineno}")
-
-
-def _full_name(named: Any) -> str:
-    return f"{named.__module__}.{named.__qualname__}"
+    if code is not None:
+        return cut(f"{name} at {Path(code.co_filename).name}:{code.co_firstlineno}")
+    return cut(f"{getattr(named, '__module__', None) or type(named).__module__}.{name}")

@@ -98,6 +98,6 @@ def test_functions_have_the_name_that_their_author_knows() -> None:
     assert "<lambda> at test_wording.py:" in function_name(lambda observations: observations)
     # What has no line to be found at
     assert function_name(Expert()) == f"a {__name__}.Expert"
-    assert function_name(np.negative) == "<ufunc 'negative'>"
+    assert function_name(np.negative) == "numpy.negative"
     assert function_name(len) == "builtins.len"
     assert function_name(Expert) == f"{__name__}.Expert"
