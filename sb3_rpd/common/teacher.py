@@ -12,6 +12,7 @@ from gymnasium import spaces
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.questions import Questions
 from sb3_rpd.common.type_aliases import RawObservation
+from sb3_rpd.common.wording import shortened
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def _joined(name: str, arrays: Sequence[np.ndarray | None], sizes: Sequence[int]
             raise TeacherError(f"The teacher's {name} have shape {np.shape(array)}, but it was given {size} observations.")
         shapes.add(np.shape(array)[1:])
     if len(shapes) > 1:
-        raise TeacherError(f"The teacher's answers have {name} of different shapes: {sorted(shapes)}.")
+        raise TeacherError(f"The teacher's answers have {name} of different shapes: {shortened(sorted(shapes))}.")
     shape = shapes.pop()
     return np.concatenate(
         [
@@ -110,6 +111,9 @@ class Teacher(ABC):
 
     #: Whether ``predict`` returns a ``TeacherOutput`` with ``std`` or ``logits``, which the "kl" loss needs.
     gives_distribution: bool = False
+
+    def __repr__(self) -> str:
+        return f"{type(self).__module__}.{type(self).__qualname__}"
 
     def setup(self, action_space: spaces.Space) -> None:  # noqa: B027 (optional hook)
         """

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.offers import describe_observations
+from sb3_rpd.common.wording import shortened
 
 #: The name under which ``TeacherActionWrapper`` offers the rendered frame.
 FRAME = "frame"
@@ -29,9 +31,8 @@ def find_images(offered: Mapping[str, np.ndarray], name: str | None, *, seeker: 
     images = [candidate for candidate, array in offered.items() if are_images(array)]
     wanted = name if name is not None else images[0] if len(images) == 1 else FRAME
     if wanted not in images:
-        what = {candidate: f"{array.dtype}{list(array.shape[1:])}" for candidate, array in offered.items()}
         raise TeacherError(
             f"{seeker} looks at {wanted!r}, color images of dtype uint8 and shape height x width x 3; the environment offers "
-            f"{what}, of which {images or 'none'} could be meant. {cure}"
+            f"{describe_observations(dict(offered))}, of which {shortened(images)} could be meant. {cure}"
         )
     return wanted

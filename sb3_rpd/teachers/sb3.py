@@ -23,8 +23,10 @@ from stable_baselines3.common.save_util import load_from_pkl
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.offers import describe_observations
 from sb3_rpd.common.teacher import Teacher, TeacherOutput
 from sb3_rpd.common.type_aliases import RawObservation
+from sb3_rpd.common.wording import cut, shortened
 from sb3_rpd.teachers.action_masks import MASK_NAMES, find_action_masks, only_allowed
 from sb3_rpd.teachers.units import ActionConversion, ConvertActions, make_conversion
 
@@ -46,7 +48,7 @@ def _load_model(path: Path, algorithm: type[BaseAlgorithm]) -> BaseAlgorithm:
         raise
     except Exception as error:
         raise TeacherError(
-            f"{path} does not load as a {algorithm.__name__} model ({type(error).__name__}: {error}). "
+            f"{path} does not load as a {algorithm.__name__} model ({type(error).__name__}: {cut(error)}). "
             "Name the class that saved it (algorithm=...), or load it yourself and pass the model."
         ) from error
 
@@ -117,11 +119,15 @@ class SB3Teacher(Teacher):
             and self.convert_actions.keeps_distribution
         )
 
+    def __repr__(self) -> str:
+        return f"SB3Teacher({type(self.model).__name__})"
+
     def setup(self, action_space: spaces.Space) -> None:
         if not _same_actions(self.model.action_space, action_space, self.convert_actions):
             raise TeacherError(
-                f"The teacher model acts in {self.model.action_space}, the environment in {action_space}. Train the teacher "
-                "with the environment's control mode, wrap the environment to match, or convert the actions (convert_actions)."
+                f"The teacher model acts in {cut(self.model.action_space)}, the environment in {cut(action_space)}. "
+                "Train the teacher with the environment's control mode, wrap the environment to match, or convert the actions "
+                "(convert_actions)."
             )
 
     def predict(self, observations: RawObservation, instructions: Sequence[str] | None = None) -> TeacherOutput:
@@ -148,17 +154,17 @@ class SB3Teacher(Teacher):
         space = self.model.observation_space
         if isinstance(space, spaces.Dict):
             if not isinstance(observations, dict) or not set(space.spaces) <= set(observations):
-                offered = sorted(observations) if isinstance(observations, dict) else "a single array"
                 raise TeacherError(
-                    f"The teacher model needs the observations {sorted(space.spaces)}, the environment offers {offered}."
+                    f"The teacher model needs the observations {shortened(sorted(space.spaces))}, the environment offers "
+                    f"{describe_observations(observations)}."
                 )
             return {name: observations[name] for name in space.spaces}
         if isinstance(observations, dict):
             meant = [name for name in observations if not (self._takes_masks and name in MASK_NAMES)]
             if len(meant) != 1:
                 raise TeacherError(
-                    f"The teacher model takes one array of {space}, the environment offers {sorted(observations)}: "
-                    "let its TeacherActionWrapper offer only the one that is meant."
+                    f"The teacher model takes one array of {cut(space)}, the environment offers "
+                    f"{describe_observations(observations)}: let its TeacherActionWrapper offer only the one that is meant."
                 )
             return observations[meant[0]]
         return observations

@@ -164,7 +164,7 @@ def test_instructions_are_for_all_or_for_none() -> None:
         ({"a": np.zeros(1)}, {"b": np.zeros(1)}, "different things to the teacher: a and b"),
         ({"a": np.zeros(1)}, np.zeros(1), "different things to the teacher: a and a single array"),
         (np.zeros(1), {"a": np.zeros(1)}, "different things to the teacher: a and a single array"),
-        ({"a": np.zeros(1)}, {"a": np.zeros(2)}, r"'a' in different shapes: \[\(1,\), \(2,\)\]"),
+        ({"a": np.zeros(1)}, {"a": np.zeros(2)}, r"'a' in different shapes: \(1,\), \(2,\)"),
         (np.zeros((2, 2)), np.zeros(2), "'observation' in different shapes"),
     ],
 )

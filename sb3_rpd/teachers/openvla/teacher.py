@@ -14,6 +14,7 @@ from sb3_rpd.common.instructions import read_instruction
 from sb3_rpd.common.questions import Questions
 from sb3_rpd.common.teacher import Teacher, TeacherOutput
 from sb3_rpd.common.type_aliases import RawObservation
+from sb3_rpd.common.wording import cut
 from sb3_rpd.teachers.images import find_images
 from sb3_rpd.teachers.openvla.actions import DECODINGS, ActionDecoder
 from sb3_rpd.teachers.openvla.checkpoint import find_checkpoint, load_model, read_action_statistics, read_json
@@ -129,7 +130,7 @@ class OpenVLATeacher(Teacher):
         if not isinstance(action_space, spaces.Box) or action_space.shape != ends.shape[1:]:
             raise TeacherError(
                 f"OpenVLATeacher gives {ends.shape[1]} numbers (unnorm_key={self.unnorm_key!r}), the environment takes "
-                f"{action_space}. In ManiSkill that is control_mode='pd_ee_delta_pose'."
+                f"{cut(action_space)}. In ManiSkill that is control_mode='pd_ee_delta_pose'."
             )
         check_range(
             ends.min(axis=0),

@@ -18,6 +18,7 @@ from sb3_rpd.common.questions import Questions
 from sb3_rpd.common.teacher import Teacher, TeacherOutput
 from sb3_rpd.common.teacher_outputs import n_logits
 from sb3_rpd.common.type_aliases import RawObservation
+from sb3_rpd.common.wording import cut, function_name
 from sb3_rpd.teachers.process.handle import Deadline, stop_all
 from sb3_rpd.teachers.process.replica import Replica
 
@@ -171,15 +172,16 @@ def _pickle_factory(factory: Any) -> bytes:
             inspect.signature(factory).bind()
         except TypeError as error:
             raise TypeError(
-                f"{factory!r} cannot be called without arguments: {error}. Fix them with functools.partial."
+                f"{function_name(factory)} cannot be called without arguments: {error}. Fix them with functools.partial."
             ) from error
         except ValueError:
             pass  # some C functions have no signature
     try:
         return pickle.dumps(factory)
     except Exception as error:
+        named = function_name(factory) if callable(factory) else cut(repr(factory))
         raise TypeError(
-            f"{factory!r} cannot be sent to another process: {error}. Lambdas and functions inside of functions cannot. Pass "
+            f"{named} cannot be sent to another process: {cut(error)}. Lambdas and functions inside of functions cannot. Pass "
             f"{wanted}."
         ) from error
 

@@ -11,6 +11,7 @@ from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.optional_imports import import_optional
 from sb3_rpd.common.questions import Questions
 from sb3_rpd.common.teacher import TeacherOutput
+from sb3_rpd.common.wording import ending, shortened
 from sb3_rpd.teachers.images import are_images
 from sb3_rpd.teachers.remote.addresses import family_of, in_url
 from sb3_rpd.teachers.remote.arrays import MalformedMessageError, shown
@@ -150,7 +151,7 @@ class _GR00TLink(Link):
         answer = self._exchange("get_action", {"observation": observation, "options": None})
         if isinstance(answer, dict) and "error" in answer:
             raise TeacherError(
-                f"The GR00T server at {teacher.url} reports an error: {_text(answer['error'])}. "
+                f"The GR00T server at {teacher.url} reports an error: {ending(_text(answer['error']))}. "
                 f"{self._sent_and_wanted(observation)}"
             )
         return TeacherOutput(self._actions(answer, len(questions)))
@@ -223,7 +224,9 @@ class _GR00TLink(Link):
         keys = list(parts) if teacher.action_keys is None else list(teacher.action_keys)
         missing = [key for key in keys if key not in parts]
         if missing or not keys:
-            raise TeacherError(f"action_keys names {keys}, the server's action consists of {sorted(map(str, parts))}.")
+            raise TeacherError(
+                f"action_keys names {shortened(keys)}, the server's action consists of {shortened(sorted(map(str, parts)))}."
+            )
         columns = []
         for key in keys:
             part = parts[key]

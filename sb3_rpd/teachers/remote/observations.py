@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.wording import cut, shortened
 
 
 def select(keys: Mapping[str, str] | None, offered: Mapping[str, np.ndarray], server: str) -> dict[str, np.ndarray]:
@@ -21,10 +22,10 @@ def select(keys: Mapping[str, str] | None, offered: Mapping[str, np.ndarray], se
         return dict(offered)
     missing = [name for name in keys.values() if name not in offered]
     if missing:
-        wanted = ", ".join(f"{theirs!r} from {ours!r}" for theirs, ours in keys.items())
+        wanted = cut(", ".join(f"{theirs!r} from {ours!r}" for theirs, ours in keys.items()), 300)
         raise TeacherError(
-            f"The server {server} is to get {wanted}; the environment offers {sorted(offered)}, so {missing} "
-            "cannot be found. Correct the teacher's mapping (the server's name -> the environment's name), or let "
-            "TeacherActionWrapper(env, observation={...}) offer it."
+            f"The server {server} is to get {wanted}; the environment offers {shortened(sorted(offered), limit=8)}, so "
+            f"{shortened(missing, limit=8)} cannot be found. Correct the teacher's mapping (the server's name -> the "
+            "environment's name), or let TeacherActionWrapper(env, observation={...}) offer it."
         )
     return {theirs: offered[ours] for theirs, ours in keys.items()}

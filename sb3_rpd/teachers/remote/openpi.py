@@ -13,6 +13,7 @@ from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.optional_imports import import_optional
 from sb3_rpd.common.questions import Questions
 from sb3_rpd.common.teacher import TeacherOutput
+from sb3_rpd.common.wording import ending, shortened
 from sb3_rpd.teachers.images import are_images
 from sb3_rpd.teachers.remote.addresses import proxy_of, without_password
 from sb3_rpd.teachers.remote.arrays import MalformedMessageError
@@ -33,9 +34,6 @@ from sb3_rpd.teachers.remote.teacher import RemoteTeacher
 from sb3_rpd.teachers.units import ConvertActions
 
 logger = logging.getLogger(__name__)
-
-# How much of the server's own account of an error is worth quoting: the end of a traceback
-_QUOTED = 1000
 
 
 class OpenPITeacher(RemoteTeacher):
@@ -257,7 +255,7 @@ class _OpenPILink(Link):
         except (exceptions.ConnectionClosed, OSError) as error:
             raise LinkError(f"the connection broke: {error}") from error
         if isinstance(frame, str):
-            raise TeacherError(f"The server at {self._teacher.url} reports an error:\n{frame.strip()[-_QUOTED:]}")
+            raise TeacherError(f"The server at {self._teacher.url} reports an error:\n{ending(frame)}")
         try:
             return unpack_openpi(frame)
         except MalformedMessageError as error:
@@ -269,7 +267,9 @@ def _numbers(answer: Mapping[str, Any], name: str, n_rows: int | None = None) ->
     """An array of an answer; its first axis is the batch, or the chunk where ``n_rows`` is None."""
     array = answer.get(name)
     if not isinstance(array, np.ndarray) or array.ndim == 0 or array.dtype.kind not in "buif":
-        raise TeacherError(f"The server's answer has no array {name!r} of numbers; it consists of {sorted(answer)}.")
+        raise TeacherError(
+            f"The server's answer has no array {name!r} of numbers; it consists of {shortened(sorted(answer))}."
+        )
     if n_rows is not None and len(array) != n_rows:
         raise TeacherError(f"The server gave {len(array)} {name} for {n_rows} observations.")
     return array

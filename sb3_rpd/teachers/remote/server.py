@@ -17,6 +17,7 @@ from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.optional_imports import import_optional
 from sb3_rpd.common.questions import SINGLE_ARRAY, Questions
 from sb3_rpd.common.teacher import Teacher, TeacherOutput, ask_teacher
+from sb3_rpd.common.wording import cut
 from sb3_rpd.teachers.remote.addresses import family_of, in_url, is_loopback, without_brackets
 from sb3_rpd.teachers.remote.arrays import MalformedMessageError
 from sb3_rpd.teachers.remote.extension import (
@@ -164,8 +165,8 @@ class TeacherServer:
                 self._action_space = action_space
             elif action_space != self._action_space:
                 raise TeacherError(
-                    f"This server's teacher acts in {self._action_space} already, as an earlier client asked; start another "
-                    f"server for {action_space}."
+                    f"This server's teacher acts in {cut(self._action_space)} already, as an earlier client asked; start "
+                    f"another server for {cut(action_space)}."
                 )
 
     def _predict(self, observations: dict[str, np.ndarray], instructions: Any, n_rows: int) -> TeacherOutput:
