@@ -2,7 +2,7 @@
 
 import logging
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -178,14 +178,11 @@ class _GR00TLink(Link):
         return {modality: keys for modality in _MODALITIES if (keys := modality_keys(answer.get(modality)))}
 
     def _sent_and_wanted(self, observation: dict[str, dict[str, Any]]) -> str:
+        sent = f"It was sent {_listed(observation)}"
         wanted = self._wanted_keys()
-        sent = "; ".join(f"{modality} {list(keys)}" for modality, keys in observation.items())
-        return f"It was sent {sent}" + (
-            f", and wants {'; '.join(f'{modality} {keys}' for modality, keys in wanted.items())}: correct the teacher's "
-            "video_keys, state_keys or language_key."
-            if wanted
-            else "."
-        )
+        if not wanted:
+            return f"{sent}."
+        return f"{sent}, and wants {_listed(wanted)}: correct the teacher's video_keys, state_keys or language_key."
 
     def _exchange(self, endpoint: str, data: dict[str, Any] | None) -> Any:
         zmq = import_optional("zmq", extra="gr00t")
@@ -239,3 +236,7 @@ class _GR00TLink(Link):
 
 def _text(error: Any) -> str:
     return error[-500:] if isinstance(error, str) else shown(error)
+
+
+def _listed(names: Mapping[str, Iterable[str]]) -> str:
+    return "; ".join(f"{modality} {list(keys)}" for modality, keys in names.items())
