@@ -9,12 +9,15 @@ from sb3_rpd.evaluation.aggregates import (
 )
 from sb3_rpd.evaluation.intervals import wilson_interval
 from sb3_rpd.evaluation.keep_best import KeepBest
+from sb3_rpd.evaluation.teacher_check import TeacherCheck, check_teacher
 from sb3_rpd.evaluation.teacher_evaluation import TeacherEvaluation, evaluate_teacher
 
 __all__ = [
     "Estimate",
     "KeepBest",
+    "TeacherCheck",
     "TeacherEvaluation",
+    "check_teacher",
     "evaluate_teacher",
     "interquartile_mean",
     "performance_profile",

@@ -8,6 +8,7 @@ import numpy as np
 
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.type_aliases import RawObservation
+from sb3_rpd.common.wording import shortened
 from sb3_rpd.envs.maniskill2.privileged import CUBE_STATE_SLICES, CubeState
 
 #: Dimensions of an observation or of an action: one, several, or a slice of them.
@@ -48,9 +49,11 @@ class Misperception(TeacherFault):
     name: str | None = None
 
     def see(self, observations: RawObservation) -> RawObservation:
+        who = type(self).__name__
         if self.name is None:
-            return self._shifted(_array(observations, self))
-        return {**_entries(observations, self.name, self), self.name: self._shifted(_entry(observations, self.name, self))}
+            return self._shifted(_array(observations, who))
+        entries = _entries(observations, self.name, who)
+        return {**entries, self.name: self._shifted(entries[self.name])}
 
     def _shifted(self, array: np.ndarray) -> np.ndarray:
         shifted = np.array(array)
@@ -120,7 +123,7 @@ def hand_to_cube(observations: RawObservation) -> np.ndarray:
     :param observations: With the entry "privileged", as ``privileged_state`` offers it, shape (n, 29).
     :return: Distance between the point between the finger tips and the cube's center, in metres, shape (n,).
     """
-    state = CubeState.unpack(_entry(observations, "privileged", "A stall near the cube"))
+    state = CubeState.unpack(_entries(observations, "privileged", "A stall near the cube")["privileged"])
     return np.asarray(np.linalg.norm(state.cube_position - state.tcp_position, axis=-1))
 
 
@@ -128,21 +131,17 @@ def _index(dimensions: Dimensions) -> int | list[int] | slice:
     return dimensions if isinstance(dimensions, int | slice) else list(dimensions)
 
 
-def _array(observations: RawObservation, fault: TeacherFault) -> np.ndarray:
+def _array(observations: RawObservation, who: str) -> np.ndarray:
     if isinstance(observations, dict):
         raise TeacherError(
-            f"{fault} is about a single array, and the environment offers the observations {sorted(observations)}: say which "
-            "one is meant by its name."
+            f"{who} is about a single array, and the environment offers the observations {shortened(sorted(observations))}: "
+            "say which one is meant by its name."
         )
     return observations
 
 
-def _entries(observations: RawObservation, name: str, fault: object) -> dict[str, np.ndarray]:
+def _entries(observations: RawObservation, name: str, who: str) -> dict[str, np.ndarray]:
     if not isinstance(observations, dict) or name not in observations:
-        offered = sorted(observations) if isinstance(observations, dict) else "a single array"
-        raise TeacherError(f"{fault} needs the observation {name!r}, and the environment offers {offered}.")
+        offered = shortened(sorted(observations)) if isinstance(observations, dict) else "a single array"
+        raise TeacherError(f"{who} needs the observation {name!r}, and the environment offers {offered}.")
     return observations
-
-
-def _entry(observations: RawObservation, name: str, fault: object) -> np.ndarray:
-    return _entries(observations, name, fault)[name]

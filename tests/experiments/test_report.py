@@ -69,7 +69,7 @@ def test_table_of_methods(folder: Path) -> None:
     [(methods, rows)] = collected.comparisons()
     assert rows == [row for row in ROWS["fast"] if row in (SPARSE, DENSE)]
     table = of_methods(collected, methods, rows)
-    # of 6 runs one is left out at either end: (0.25 + 0.25 + 0 + 0.5) / 4; in a row eight of nine pairs are better, one is a tie
+    # one of 6 runs is left out at either end: (0.25 + 0.25 + 0 + 0.5) / 4; of a row's nine pairs 8 are better and one is a tie
     ppo, rpd = row_of(table, "PPO"), row_of(table, "RPD (paper: MSE)")
     assert ppo[0].startswith("25% (")
     assert (ppo[2], ppo[4]) == ("", "0")

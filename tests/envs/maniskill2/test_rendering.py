@@ -1,4 +1,4 @@
-"""The choice of a renderer, and what the images show (sb3_rpd/envs/rendering.py)."""
+"""The choice of a renderer, and what the images show (sb3_rpd/envs/maniskill2/rendering.py)."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,8 @@ import pytest
 from gymnasium import spaces
 from stable_baselines3.common.env_checker import check_env
 
-from sb3_rpd.envs import CameraView, RenderingUnavailableError, make_maniskill2_env, rendering
+from sb3_rpd.envs import CameraView, RenderingUnavailableError, make_maniskill2_env
+from sb3_rpd.envs.maniskill2 import rendering
 from sb3_rpd.envs.maniskill2.rendering import VulkanDevice, choose_renderer
 
 GPU = VulkanDevice("NVIDIA H200", is_gpu=True, version=(1, 3))
