@@ -46,6 +46,11 @@ def _directional(world: World) -> dict[str, Any]:
     return {"imitation_loss": Cosine(groups=world.directions), "imitation_coef": gate, "label_fraction": 0.2}
 
 
+def _aggregating(world: World) -> dict[str, Any]:
+    # With as many gradient steps as the others it lacks these, and not labels: it is cheap, and deserves four times as many
+    return {"imitation_loss": "mse", "n_epochs": 4 * world.settings["n_epochs"]}
+
+
 #: What the teacher achieves by itself, in the episodes in which the students are evaluated.
 TEACHER = "teacher"
 
@@ -57,6 +62,6 @@ METHODS: Mapping[str, Method] = {
     "bc": Method("RPD, BC (NLL)", RPD, _imitating("nll")),
     "ppd": Method("PPD (KL)", RPD, _imitating("kl"), needs_distribution=True),
     "directional": Method("directional, shut off", RPD, _directional),
-    "dagger": Method("DAgger", DAgger, lambda world: {"imitation_loss": "mse"}),
+    "dagger": Method("DAgger", DAgger, _aggregating),
     "recommended": Method("RPD, recommended", RPD, lambda world: {"imitation_coef": world.coefs["mse"], **RECOMMENDED}),
 }

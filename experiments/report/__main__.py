@@ -37,9 +37,9 @@ with which the training ended. Both are counted over {episodes} further episodes
 no choice has seen these. Intervals are 95 % stratified bootstrap intervals of the interquartile mean, over {seeds} seeds where
 all are done. Curves show the exploring student, with bands of one standard error; a dotted line shows the teacher by itself.
 
-DAgger fits all labels so far and knows no reward. PPD is told that its teacher has a standard deviation of {std}. The
-directional method asks about a fifth of the states. PPO has no teacher: its runs are the same in rows that differ in the
-teacher alone.
+DAgger fits all labels so far, by four times as many gradient steps as the others make, and knows no reward. PPD is told that
+its teacher has a standard deviation of {std}. The directional method asks about a fifth of the states. PPO has no teacher: its
+runs are the same in rows that differ in the teacher alone.
 """
 
 SHOWS_NOT = """\
