@@ -12,13 +12,12 @@ from sb3_rpd.envs.maniskill2.cameras import CameraView, camera_configs
 from sb3_rpd.envs.maniskill2.installation import import_maniskill2
 from sb3_rpd.envs.maniskill2.physics_only import physics_only
 from sb3_rpd.envs.maniskill2.rendering import choose_renderer, prepare_renderer
+from sb3_rpd.envs.maniskill2.rewards import MAX_DENSE_REWARD, REWARDS, warn_if_hovering_pays
 from sb3_rpd.envs.maniskill2.tasks import ASSET_FREE_TASKS, INSTRUCTIONS, TASKS_READING_VISUALS
 from sb3_rpd.envs.maniskill2.wrapper import OBSERVATIONS, ManiSkill2Wrapper
+from sb3_rpd.envs.step_cost import StepCostWrapper
 
 GymEnv: TypeAlias = gym.Env[Any, Any]
-
-#: What ``reward=`` may say, and ManiSkill2's name for it.
-REWARDS = {"dense": "normalized_dense", "sparse": "sparse"}
 
 
 def make_maniskill2_env(
@@ -53,10 +52,14 @@ def make_maniskill2_env(
     :param image_size: Side in pixels, or height and width, of the images (the paper's: 256).
     :param control_mode: What an action means. The paper's "pd_ee_delta_pose": seven numbers in [-1, 1], a translation (in
         units of 0.1 m) and a rotation vector (0.1 rad) in the frame of the hand, then the gripper (1 open, -1 closed).
-    :param reward: "dense" (ManiSkill2's normalized dense reward, at most 1) or "sparse" (1 on success, otherwise 0).
+    :param reward: "dense": ManiSkill2's normalized dense reward minus 1, which is at most 0 short of success and 0 on success:
+        success is the best that an agent can do, whatever gamma and time limit (``StepCostWrapper``). "sparse": 1 on
+        success, otherwise 0. "maniskill2_dense": ManiSkill2's normalized dense reward itself, at most 1 and 1 on success;
+        where success ends the episode it pays more for hovering short of success, which is warned of. The environment
+        reports the choice as ``get_wrapper_attr("reward_mode")``.
     :param max_episode_steps: The time limit in steps; None for the task's own, 200 in the tabletop tasks.
-    :param end_on_success: False leaves the end to the time limit alone. With the dense reward an episode that ends on success
-        forgoes all reward that would have followed, so that a student may learn to hover just short of success.
+    :param end_on_success: False leaves the end to the time limit alone. The rewards stay the same: each step is paid for the
+        state that it leads to, so that under "dense" a task that stays solved costs nothing more.
     :param render_mode: "rgb_array" if ``render()`` is to work, or a teacher is to see, where ``obs`` is "state".
     :param renderer: "none", "software", "gpu" or "auto": no renderer where no image is asked for, otherwise a GPU where Vulkan
         lists one, otherwise Mesa's software renderer. Physics, rewards and states are the same with each.
@@ -92,8 +95,17 @@ def make_maniskill2_env(
         if chosen_renderer == "software":
             options.setdefault("shader_dir", "trivial")
     env: GymEnv = ManiSkill2Wrapper(
-        _make_bare_env(task, options, chosen_renderer), obs, view.name, instruction or INSTRUCTIONS.get(task), end_on_success
+        _make_bare_env(task, options, chosen_renderer),
+        obs,
+        view.name,
+        instruction or INSTRUCTIONS.get(task),
+        end_on_success,
+        reward_mode=reward,
     )
+    if reward == "dense":
+        env = StepCostWrapper(env, MAX_DENSE_REWARD)
+    elif reward == "maniskill2_dense" and end_on_success:
+        warn_if_hovering_pays(task, env)
     return env if wrap is None else wrap(env)
 
 
