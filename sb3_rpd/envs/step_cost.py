@@ -33,7 +33,12 @@ class StepCostWrapper(gym.Wrapper[Any, Any, Any, Any]):
     """
 
     def __init__(
-        self, env: gym.Env[Any, Any], max_reward: float, *, success_key: str = "is_success", failure_reward: float | None = None
+        self,
+        env: gym.Env[Any, Any],
+        max_reward: float,
+        *,
+        success_key: str = "is_success",
+        failure_reward: float | None = None,
     ) -> None:
         super().__init__(env)
         self.max_reward = max_reward

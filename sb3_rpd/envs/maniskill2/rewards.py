@@ -24,6 +24,22 @@ HOVERING_REWARDS = MappingProxyType(
 )
 
 
+def failure_reward(env: gym.Env) -> float:
+    """
+    What an episode pays that ends without success, which only a crash of the soft-body simulation does.
+
+    :param env: An environment of ManiSkill2, for its time limit.
+    :return: As much as all steps up to the time limit cost, at 1 each.
+    """
+    return -float(_time_limit(env))
+
+
+def _time_limit(env: gym.Env) -> int:
+    assert env.spec is not None
+    assert env.spec.max_episode_steps is not None
+    return env.spec.max_episode_steps
+
+
 def hovering_pays_from(hovering_reward: float, steps: int) -> float | None:
     """
     With a reward of 1 on success, which ends the episode: when does it pay to hover instead until the time limit?
@@ -50,9 +66,8 @@ def warn_if_hovering_pays(task: str, env: gym.Env) -> None:
     :param task: The name of the task.
     :param env: Its environment, for the time limit.
     """
-    steps = env.spec.max_episode_steps if env.spec is not None else None
     hovering_reward = HOVERING_REWARDS.get(task, MAX_DENSE_REWARD)
-    gamma = hovering_pays_from(hovering_reward, steps or 200)
+    gamma = hovering_pays_from(hovering_reward, _time_limit(env))
     if gamma is None:
         return
     warnings.warn(
