@@ -63,8 +63,8 @@ def _explanation(task: str, options: dict[str, object], error: Exception) -> str
         unknown = message.split("argument '")[1].split("'")[0]
         return (
             f"neither make_maniskill2_env nor ManiSkill2's {task} has an option {unknown!r}. ManiSkill2's are robot, "
-            "sim_freq, control_freq, camera_cfgs, render_camera_cfgs, renderer_kwargs, shader_dir, render_config, enable_shadow, "
-            "bg_name and those of the task"
+            "sim_freq, control_freq, camera_cfgs, render_camera_cfgs, renderer_kwargs, shader_dir, render_config, "
+            "enable_shadow, bg_name and those of the task"
         )
     if "not in supported modes" in message:
         return f"{task} has no control_mode={options['control_mode']!r}; it has {message.split('modes: ')[1].strip('[]')}"
