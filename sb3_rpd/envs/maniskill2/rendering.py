@@ -129,7 +129,7 @@ def _why_not(renderer: str, devices: tuple[VulkanDevice, ...]) -> str:
 
 
 def _restriction(cure: str) -> str:
-    """The environment variable that keeps Vulkan from a driver, and other cures; those alone where there is no such variable."""
+    """What an environment variable keeps Vulkan from, then other cures; those alone where there is no such variable."""
     variable = next((name for name in _DRIVER_VARIABLES if os.environ.get(name)), None)
     if variable is None:
         return cure
