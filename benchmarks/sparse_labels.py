@@ -195,9 +195,8 @@ def main() -> None:
                 results.add(run, result)
                 print(json.dumps(result), flush=True)
             by_variant[variant].append(result)
-    print(
-        f"\n{options.task}, {options.reward} reward, {options.timesteps:,} environment steps, {options.episodes} held-out episodes\n"
-    )
+    print(f"\n{options.task}, {options.reward} reward, {options.timesteps:,} environment steps, ", end="")
+    print(f"{options.episodes} held-out episodes\n")
     print(table(by_variant, options.episodes))
 
 

@@ -142,9 +142,8 @@ def train_both(options: argparse.Namespace) -> None:
 
 
 def print_table(rows: list[tuple[str, dict[str, Any]]], options: argparse.Namespace) -> None:
-    print(
-        f"\n{options.task}, {options.reward} reward, {options.episodes} held-out episodes of at most {EPISODE_STEPS} steps, seed {options.seed}\n"
-    )
+    print(f"\n{options.task}, {options.reward} reward, seed {options.seed}, ", end="")
+    print(f"{options.episodes} held-out episodes of at most {EPISODE_STEPS} steps\n")
     print("|         | success | 95% interval | return | episode length | environment steps | seconds of training |")
     print("|---------|---------|--------------|--------|----------------|-------------------|---------------------|")
     for name, row in rows:
