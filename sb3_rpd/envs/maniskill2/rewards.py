@@ -24,31 +24,32 @@ HOVERING_REWARDS = MappingProxyType(
 )
 
 
-def failure_reward(env: gym.Env) -> float:
+def failure_reward(env: gym.Env) -> float | None:
     """
     What an episode pays that ends without success, which only a crash of the soft-body simulation does.
 
     :param env: An environment of ManiSkill2, for its time limit.
-    :return: As much as all steps up to the time limit cost, at 1 each.
+    :return: As much as all steps up to the time limit cost, at 1 each; None where there is no limit.
     """
-    return -float(_time_limit(env))
+    steps = _time_limit(env)
+    return None if steps is None else -float(steps)
 
 
-def _time_limit(env: gym.Env) -> int:
-    assert env.spec is not None
-    assert env.spec.max_episode_steps is not None
-    return env.spec.max_episode_steps
+def _time_limit(env: gym.Env) -> int | None:
+    return None if env.spec is None else env.spec.max_episode_steps
 
 
-def hovering_pays_from(hovering_reward: float, steps: int) -> float | None:
+def hovering_pays_from(hovering_reward: float, steps: int | None) -> float | None:
     """
     With a reward of 1 on success, which ends the episode: when does it pay to hover instead until the time limit?
 
-    :param hovering_reward: The reward of a step of hovering.
-    :param steps: How many steps there are.
+    :param hovering_reward: The reward of a step of hovering, in (0, 1].
+    :param steps: How many steps there are; None for no limit.
     :return: The discount gamma in [0, 1) above which ``hovering_reward * (1 + gamma + ... + gamma ** (steps - 1)) > 1``;
         None if there is none.
     """
+    if steps is None:
+        return 1.0 - hovering_reward
     if hovering_reward * steps <= 1.0:
         return None
     low, high = 0.0, 1.0

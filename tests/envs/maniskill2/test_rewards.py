@@ -57,6 +57,7 @@ def test_thresholds_by_hand() -> None:
     assert hovering_pays_from(0.5, 2) is None
     assert hovering_pays_from(1.0, 1) is None
     assert hovering_pays_from(1.0, 2) == pytest.approx(0, abs=1e-5)
+    assert hovering_pays_from(0.6, None) == 0.4
 
 
 def quietly(task: str, **kwargs: Any) -> gym.Env:
@@ -193,3 +194,16 @@ def test_maniskill2s_own_reward_is_warned_of_where_hovering_pays() -> None:
 @pytest.mark.maniskill2
 def test_a_crash_costs_as_much_as_waiting_for_the_time_limit() -> None:
     assert failure_reward(make_maniskill2_env("LiftCube-v0", max_episode_steps=70)) == -70.0
+
+
+@pytest.mark.maniskill2
+def test_a_task_of_ones_own_needs_no_time_limit() -> None:
+    from mani_skill2.envs.pick_and_place.pick_cube import LiftCubeEnv
+    from mani_skill2.utils.registration import REGISTERED_ENVS, register_env
+
+    name = "LiftCubeWithoutLimit-v0"
+    if name not in REGISTERED_ENVS:
+        register_env(name)(type("LiftCubeWithoutLimit", (LiftCubeEnv,), {}))
+    assert failure_reward(make_maniskill2_env(name)) is None
+    with pytest.warns(UserWarning, match=f"up to 1.00 for each step short of success in {name}"):
+        make_maniskill2_env(name, reward="maniskill2_dense")
