@@ -22,13 +22,14 @@ class MisleadingRewardWatch:
     """
     Warns, once, when the return rises while the success rate falls.
 
-    Episodes are put into blocks in the order in which they end. The newest block is compared with each earlier one; it is
-    warned where the mean return is higher (Welch's test) and the success rate lower (test of two proportions), each of them
-    beyond chance: over a training of any length a false alarm has at most the probability ``alpha`` (a union bound over all
-    pairs of blocks, in the normal approximation).
+    Episodes are put into blocks in the order in which they end. It is warned where since some earlier block the success rate
+    has fallen (test of two proportions) and the mean return has not, and since that block, or one before it, the mean
+    return has risen (Welch's test). The last two are not the same: while success is unlearned, the return may climb
+    slowly on a slope that it has been climbing all along. Each test is passed by chance, over a training of any length,
+    with at most the probability ``alpha`` (a union bound over all pairs of blocks, in the normal approximation).
 
     :param block_size: How many episodes make a block.
-    :param alpha: The probability of a false alarm.
+    :param alpha: The probability with which chance alone may pass a test.
     """
 
     def __init__(self, block_size: int = 100, alpha: float = 0.01) -> None:
@@ -63,22 +64,33 @@ class MisleadingRewardWatch:
     def _compare(self, episodes: list[tuple[float, bool]]) -> None:
         returns, successes = np.array(episodes, dtype=float).T
         newest = _Block(float(returns.mean()), float(returns.var(ddof=1)) / len(returns), float(successes.mean()))
-        n = len(self._blocks)
-        if n > 0:
-            # over all numbers of earlier blocks the levels sum to alpha: n pairs each, and sum of 1 / (n * (n + 1)) is 1
-            quantile = NormalDist().inv_cdf(1.0 - self.alpha / (n * n * (n + 1)))
-            misled = [k for k, earlier in enumerate(self._blocks) if self._is_misled(earlier, newest, quantile)]
-            if misled:
-                self._warn(max(misled, key=lambda k: self._blocks[k].success_rate), newest)
+        if self._blocks:
+            peak = self._unlearned_since(newest)
+            if peak is not None:
+                self._warn(peak, newest)
         self._blocks.append(newest)
 
-    def _is_misled(self, earlier: _Block, newest: _Block, quantile: float) -> bool:
-        rise = newest.mean_return - earlier.mean_return
-        fall = earlier.success_rate - newest.success_rate
+    def _unlearned_since(self, newest: _Block) -> int | None:
+        """The block of most successes among those since which success has been unlearned for return, None without one."""
+        n = len(self._blocks)
+        # over all numbers of earlier blocks the levels sum to alpha: n pairs each, and the sum of 1 / (n * (n + 1)) is 1
+        quantile = NormalDist().inv_cdf(1.0 - self.alpha / (n * n * (n + 1)))
+        has_risen = False
+        peak: int | None = None
+        for k, earlier in enumerate(self._blocks):
+            has_risen = has_risen or self._return_has_risen(earlier, newest, quantile)
+            if has_risen and newest.mean_return >= earlier.mean_return and self._success_has_fallen(earlier, newest, quantile):
+                peak = k if peak is None or earlier.success_rate > self._blocks[peak].success_rate else peak
+        return peak
+
+    def _return_has_risen(self, earlier: _Block, newest: _Block, quantile: float) -> bool:
+        deviation = math.sqrt(earlier.variance_of_mean + newest.variance_of_mean)
+        return newest.mean_return - earlier.mean_return > quantile * deviation
+
+    def _success_has_fallen(self, earlier: _Block, newest: _Block, quantile: float) -> bool:
         rate = (earlier.success_rate + newest.success_rate) / 2
-        return rise > quantile * math.sqrt(earlier.variance_of_mean + newest.variance_of_mean) and (
-            fall > quantile * math.sqrt(2 * rate * (1 - rate) / self.block_size)
-        )
+        deviation = math.sqrt(2 * rate * (1 - rate) / self.block_size)
+        return earlier.success_rate - newest.success_rate > quantile * deviation
 
     def _warn(self, index: int, newest: _Block) -> None:
         self.has_warned = True
