@@ -5,6 +5,8 @@ from typing import Any
 
 import cloudpickle
 
+from sb3_rpd.common.wording import cut
+
 
 def pack(value: Any) -> str:
     """
@@ -25,6 +27,6 @@ def unpack(text: str, name: str) -> Any:
         return cloudpickle.loads(base64.b64decode(text))
     except Exception as error:
         raise RuntimeError(
-            f"The {name} in this archive cannot be restored here ({error!r}). Give another one in its place: "
+            f"The {name} in this archive cannot be restored here ({cut(repr(error))}). Give another one in its place: "
             f"load(path, {name}=...)."
         ) from error

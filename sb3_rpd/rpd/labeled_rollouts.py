@@ -20,6 +20,7 @@ from stable_baselines3.common.utils import safe_mean
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_rpd.common.archive import pack, unpack
+from sb3_rpd.common.asking import check_offer
 from sb3_rpd.common.buffers import TeacherLabelsMixin, with_teacher_labels
 from sb3_rpd.common.callbacks import LabelingCallback
 from sb3_rpd.common.errors import TeacherError
@@ -30,6 +31,7 @@ from sb3_rpd.common.misleading_reward import MisleadingRewardWatch
 from sb3_rpd.common.schedules import CoefSchedule, TrainingProgress, make_coef_schedule
 from sb3_rpd.common.teacher import Teacher
 from sb3_rpd.common.teacher_inputs import TeacherInputTracker, teacher_inputs_after_reset
+from sb3_rpd.common.wording import cut
 from sb3_rpd.teachers.resolve import make_teacher
 
 SelfLabeledRollouts = TypeVar("SelfLabeledRollouts", bound="LabeledRollouts")
@@ -118,6 +120,9 @@ class LabeledRollouts(OnPolicyAlgorithm):
             assert self._last_obs is not None
             self._teacher_inputs.keep(self._last_obs, teacher_inputs_after_reset(self.env, self._last_obs))
         self._prepare_labeler()
+        offered = self._teacher_inputs.inputs_for(self._last_obs) if self._last_obs is not None else None
+        if self._labeler is not None and offered is not None:
+            check_offer(offered, self.action_space)
         return prepared
 
     def _prepare_labeler(self) -> None:
@@ -138,8 +143,9 @@ class LabeledRollouts(OnPolicyAlgorithm):
             self._teacher_is_quick = False
         if self._build_imitation_loss().needs_distribution and not self._labeler.gives_distribution:
             raise TeacherError(
-                f"imitation_loss={self.imitation_loss!r} compares distributions, but {self._labeler.source} gives actions "
-                'only. Use "mse" (Box) or "nll", or a teacher whose predict() returns a TeacherOutput with std or logits.'
+                f"imitation_loss={cut(repr(self.imitation_loss))} compares distributions, but {self._labeler.source} gives "
+                'actions only. Use "mse" (Box) or "nll", or a teacher whose predict() returns a TeacherOutput with std or '
+                "logits."
             )
 
     def _to_policy_units(self, actions: np.ndarray) -> np.ndarray:
@@ -206,9 +212,11 @@ class LabeledRollouts(OnPolicyAlgorithm):
         self.logger.record("teacher/seconds", statistics.seconds)
         self.logger.record("teacher/queries_per_state", statistics.asked / n_entries)
         self.logger.record("teacher/missing", statistics.missing)
+        self.logger.record("teacher/clipped", statistics.clipped_share)
         self.logger.record("train/labeled", rollout_buffer.labeled_fraction())
 
     def _stop_for_missing_labels(self, statistics: LabelStatistics) -> None:
+        assert self._labeler is not None
         self.logger.dump(step=self.num_timesteps)
         path = pathlib.Path(self.tensorboard_log or ".", f"rpd_stopped_at_{self.num_timesteps}_steps.zip")
         self.save(path)
@@ -219,8 +227,9 @@ class LabeledRollouts(OnPolicyAlgorithm):
             saved += f', the statistics of VecNormalize as "{statistics_path}"'
         raise TeacherError(
             f"{statistics.missing} of {statistics.asked} labels of this rollout are missing, more than "
-            f"max_missing_labels={self.max_missing_labels:.0%}: {statistics.complaint}. {saved}. Mend the teacher and go on "
-            f"with {type(self).__name__}.load(path, env=env, teacher=teacher).learn(..., reset_num_timesteps=False)."
+            f"max_missing_labels={self.max_missing_labels:.0%}, from {self._labeler.source}: {statistics.complaint}. {saved}. "
+            "Mend the teacher and go on with "
+            f"{type(self).__name__}.load(path, env=env, teacher=teacher).learn(..., reset_num_timesteps=False)."
         )
 
     # ---------------------------------------------------------------- saving

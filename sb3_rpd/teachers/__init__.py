@@ -13,16 +13,17 @@ from sb3_rpd.teachers.remote.gr00t import GR00TTeacher
 from sb3_rpd.teachers.remote.openpi import OpenPITeacher
 from sb3_rpd.teachers.remote.openvla_rest import OpenVLAServerTeacher
 from sb3_rpd.teachers.remote.server import TeacherServer
-from sb3_rpd.teachers.remote.teacher import signed_gripper
 from sb3_rpd.teachers.remote.vlagents import VLAgentsTeacher
 from sb3_rpd.teachers.resolve import make_teacher
 from sb3_rpd.teachers.sb3 import SB3Teacher
+from sb3_rpd.teachers.units import ActionConversion, inverted_gripper, signed_gripper
 
 if TYPE_CHECKING:
     from sb3_rpd.evaluation import TeacherEvaluation, evaluate_teacher
 
 __all__ = [
     "SCRIPTED_TASKS",
+    "ActionConversion",
     "DegradedTeacher",
     "FunctionTeacher",
     "GR00TTeacher",
@@ -38,6 +39,7 @@ __all__ = [
     "TeacherServer",
     "VLAgentsTeacher",
     "evaluate_teacher",
+    "inverted_gripper",
     "make_teacher",
     "signed_gripper",
 ]

@@ -7,8 +7,10 @@ import numpy as np
 from gymnasium import spaces
 
 from sb3_rpd.common.errors import TeacherError
-from sb3_rpd.common.teacher import Teacher, TeacherOutput
+from sb3_rpd.common.questions import Questions
+from sb3_rpd.common.teacher import Teacher, ask_teacher
 from sb3_rpd.common.type_aliases import RawObservation
+from sb3_rpd.common.wording import cut, shortened
 from sb3_rpd.teachers.resolve import make_teacher
 
 #: What the name of an observation's history ends with: ``HistoryWrapper`` offers it.
@@ -57,12 +59,17 @@ class DegradedTeacher(Teacher):
             raise ValueError(f"wrong_fraction={wrong_fraction} is not between 0 and 1.")
         self._space: spaces.Box | None = None
 
+    def __repr__(self) -> str:
+        return f"DegradedTeacher({self.teacher!r})"
+
     def setup(self, action_space: spaces.Space) -> None:
         self.teacher.setup(action_space)
         if not isinstance(action_space, spaces.Box):
-            raise TeacherError(f"A DegradedTeacher adds noise to actions in a Box, not in {action_space}.")
+            raise TeacherError(f"A DegradedTeacher adds noise to actions in a Box, not in {cut(action_space)}.")
         if self.wrong_fraction > 0 and not action_space.is_bounded():
-            raise TeacherError(f"wrong_fraction draws actions uniformly from the Box, which needs bounds: {action_space}.")
+            raise TeacherError(
+                f"wrong_fraction draws actions uniformly from the Box, which needs bounds: {cut(action_space)}."
+            )
         for name, value in (("noise_std", self.noise_std), ("bias", self.bias)):
             if value.ndim > 0 and value.shape != action_space.shape:
                 raise TeacherError(f"{name} has the shape {value.shape}, the environment's actions {action_space.shape}.")
@@ -90,8 +97,7 @@ class DegradedTeacher(Teacher):
         self.teacher.close()
 
     def _ask(self, observations: RawObservation, instructions: Sequence[str] | None) -> np.ndarray:
-        answer = self.teacher.predict(observations, instructions)
-        return np.array(answer.actions if isinstance(answer, TeacherOutput) else answer, dtype=np.float64)
+        return np.array(ask_teacher(self.teacher, Questions(observations, instructions)).actions, dtype=np.float64)
 
     def _past(self, observations: RawObservation) -> RawObservation:
         """The observations of ``gripper_delay`` steps ago."""
@@ -100,8 +106,8 @@ class DegradedTeacher(Teacher):
         if not present or missing:
             raise TeacherError(
                 f"gripper_delay={self.gripper_delay} needs the past: the environment does not offer "
-                f"{missing or 'named observations'}. Put HistoryWrapper(env, source, length={self.gripper_delay}) below its "
-                "TeacherActionWrapper, and offer read_past there."
+                f"{shortened(missing) if missing else 'named observations'}. Put HistoryWrapper(env, source, "
+                f"length={self.gripper_delay}) below its TeacherActionWrapper, and offer read_past there."
             )
         assert isinstance(observations, dict)
         length = min(observations[name + PAST_SUFFIX].shape[1] for name in present)

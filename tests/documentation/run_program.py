@@ -3,7 +3,7 @@ Runs a program of the documentation as it stands, with less of everything:
 
     python run_program.py PROGRAM PORT
 
-Trainings stop after two rollouts of 16 steps, and evaluate after the first. What a reader has and a test has not is stood in
+Trainings stop after two rollouts of 8 steps, simulators are two at most. What a reader has and a test has not is stood in
 for: every port of "gpu-machine" is PORT of this machine, and the published OpenVLA checkpoint a tiny one of the same layout.
 """
 
@@ -17,10 +17,12 @@ import stable_baselines3.common.on_policy_algorithm as on_policy
 import torch as th
 from stable_baselines3.common.callbacks import EvalCallback
 
+import sb3_rpd.envs.maniskill2.make as maniskill2_make
 import sb3_rpd.teachers.openvla.teacher as openvla_teacher
 from sb3_rpd.teachers.openvla import make_tiny_openvla
 
-N_STEPS = 16
+N_STEPS = 8
+N_SIMULATORS = 2
 
 
 def train_less() -> None:
@@ -34,6 +36,15 @@ def train_less() -> None:
 
     on_policy.OnPolicyAlgorithm.__init__ = init_less  # type: ignore[method-assign]
     on_policy.OnPolicyAlgorithm.learn = learn_less  # type: ignore[method-assign]
+
+
+def simulate_less() -> None:
+    make = maniskill2_make.make_vec_env
+
+    def make_less(env_id: Any, n_envs: int, *args: Any, **kwargs: Any) -> Any:
+        return make(env_id, min(n_envs, N_SIMULATORS), *args, **kwargs)
+
+    maniskill2_make.make_vec_env = make_less
 
 
 def evaluate_sooner() -> None:

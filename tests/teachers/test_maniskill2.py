@@ -164,9 +164,9 @@ def test_unknown_task_and_unfit_environment() -> None:
     for space in (spaces.Box(-1, 1, (4,)), spaces.Box(-2, 2, (7,)), spaces.Discrete(7)):
         with pytest.raises(TeacherError, match="control_mode='pd_ee_delta_pose'"):
             teacher.setup(space)
-    with pytest.raises(TeacherError, match=r"offers \['frame'\].*privileged_state"):
+    with pytest.raises(TeacherError, match=r"offers 'frame' \(.*privileged_state"):
         teacher.predict({"frame": np.zeros((1, 8, 8, 3))})
-    with pytest.raises(TeacherError, match="offers a single array"):
+    with pytest.raises(TeacherError, match="offers one array without a name"):
         teacher.predict(np.zeros((1, CUBE_STATE_SIZE)))
 
 

@@ -40,10 +40,10 @@ class CameraView:
         """
         :return: What differs from ManiSkill2's own setting, in the form of its ``camera_cfgs``.
         """
-        from mani_skill2.utils.sapien_utils import look_at
-
         settings: dict[str, Any] = {} if self.fov is None else {"fov": self.fov}
         if self.position is not None:
+            from mani_skill2.utils.sapien_utils import look_at
+
             pose = look_at(self.position, self.target)
             settings.update(p=pose.p, q=pose.q)
         return settings

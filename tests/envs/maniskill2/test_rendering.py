@@ -1,4 +1,4 @@
-"""The choice of a renderer, and what the images show (sb3_rpd/envs/rendering.py)."""
+"""The choice of a renderer, and what the images show (sb3_rpd/envs/maniskill2/rendering.py)."""
 
 import inspect
 import os
