@@ -9,13 +9,14 @@
 #   make type       mypy                               make doc        the documentation, in docs/_build/html
 #   make dist       the packages of a release, in dist, checked
 #   make bench      the benchmarks (records in runs/bench; SB3_DISTILL=FOLDER, a copy of sb3_distill, compares with that as well)
+#   make evidence   the runs behind docs/results that are missing, then the report (SUITES=fast, PROCESSES=2, EVIDENCE_ARGS=...)
 #   make clean      remove the virtual environment and everything built
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-newest test-sb3 test-transformers commit-checks lint format type doc dist bench clean
+.PHONY: help demo test test-newest test-sb3 test-transformers commit-checks lint format type doc dist bench evidence clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -26,7 +27,7 @@ TORCH ?= torch==2.13.0
 BIN := $(VENV)/bin
 PIP_INSTALL := -m pip --disable-pip-version-check install
 WITHOUT_SIMULATOR := not maniskill2 and not rendering
-CHECKED := sb3_rpd tests examples benchmarks docs
+CHECKED := sb3_rpd tests examples benchmarks experiments docs
 BENCHMARKS := rollout_memory label_overlap env_overhead openvla_throughput process_teacher
 
 # Small tensors: a second thread gains nothing and costs a lot as soon as the cores are busy.
@@ -120,6 +121,13 @@ bench: $(VENV)/.extra-extra $(VENV)/.extra-openvla
 	mkdir -p runs/bench
 	$(BIN)/python benchmarks/training_speed.py --json runs/bench/training_speed.json $(if $(SB3_DISTILL),--ppd $(SB3_DISTILL))
 	for benchmark in $(BENCHMARKS); do $(BIN)/python benchmarks/$$benchmark.py --json runs/bench/$$benchmark.json; done
+
+SUITES ?= fast maniskill2
+PROCESSES ?= 1
+# Days, from nothing; it may be ended and started again at any time
+evidence: $(VENV)/.extra-extra
+	for suite in $(SUITES); do $(BIN)/python -m experiments.run $$suite --processes $(PROCESSES) $(EVIDENCE_ARGS); done
+	$(BIN)/python -m experiments.report
 
 clean:
 	rm -rf .venv .venv-newest .venv-transformers build dist docs/_build runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

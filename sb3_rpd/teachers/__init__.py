@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from sb3_rpd.common.teacher import Teacher, TeacherOutput
 from sb3_rpd.teachers.degraded import DegradedTeacher
+from sb3_rpd.teachers.faults import Inversion, Misperception, Stall, TeacherFault, misjudged_cube, stall_near_cube
 from sb3_rpd.teachers.function import FunctionTeacher
 from sb3_rpd.teachers.maniskill2 import SCRIPTED_TASKS, ScriptedTeacher
 from sb3_rpd.teachers.openvla import OpenVLATeacher
@@ -27,21 +28,27 @@ __all__ = [
     "DegradedTeacher",
     "FunctionTeacher",
     "GR00TTeacher",
+    "Inversion",
+    "Misperception",
     "OpenPITeacher",
     "OpenVLAServerTeacher",
     "OpenVLATeacher",
     "ProcessTeacher",
     "SB3Teacher",
     "ScriptedTeacher",
+    "Stall",
     "Teacher",
     "TeacherEvaluation",
+    "TeacherFault",
     "TeacherOutput",
     "TeacherServer",
     "VLAgentsTeacher",
     "evaluate_teacher",
     "inverted_gripper",
     "make_teacher",
+    "misjudged_cube",
     "signed_gripper",
+    "stall_near_cube",
 ]
 
 
