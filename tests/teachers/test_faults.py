@@ -67,11 +67,11 @@ def test_the_past_is_misperceived_too() -> None:
 
 
 def test_observations_of_other_kinds_are_named() -> None:
-    with pytest.raises(TeacherError, match="single array.*'x', 'y'"):
+    with pytest.raises(TeacherError, match=r"single array.*'x', 'y'"):
         Misperception(1.0, 0).see({"x": np.zeros((1, 3)), "y": np.zeros((1, 3))})
     with pytest.raises(TeacherError, match=r"'x'.*a single array"):
         Misperception(1.0, 0, name="x").see(np.zeros((1, 3)))
-    with pytest.raises(TeacherError, match="'privileged'.*'x'"):
+    with pytest.raises(TeacherError, match=r"'privileged'.*'x'"):
         hand_to_cube({"x": np.zeros((1, 3))})
 
 
