@@ -27,6 +27,7 @@ from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.label_choice import LabelChoice
 from sb3_rpd.common.labeling import Labeler, LabelStatistics, RolloutLabeling
 from sb3_rpd.common.losses import ImitationLoss, make_imitation_loss
+from sb3_rpd.common.misleading_reward import MisleadingRewardWatch
 from sb3_rpd.common.schedules import CoefSchedule, TrainingProgress, make_coef_schedule
 from sb3_rpd.common.teacher import Teacher
 from sb3_rpd.common.teacher_inputs import TeacherInputTracker, teacher_inputs_after_reset
@@ -64,6 +65,7 @@ class LabeledRollouts(OnPolicyAlgorithm):
     #: Whether it answered in no time when it was last asked. It is asked in place then: the labels are the same.
     _teacher_is_quick: bool = False
     _has_said_plain_ppo: bool = False
+    _reward_watch: MisleadingRewardWatch | None = None
 
     def _setup_model(self) -> None:
         buffer_class = self.rollout_buffer_class
@@ -105,6 +107,8 @@ class LabeledRollouts(OnPolicyAlgorithm):
         self._check_arguments()
         if reset_num_timesteps:
             self._running_coef = None
+        if reset_num_timesteps or self._reward_watch is None:
+            self._reward_watch = MisleadingRewardWatch()
         # SB3's condition for a reset; some VecEnvs reset into the memory of the observation that they returned last
         is_reset = reset_num_timesteps or self._last_obs is None
         prepared = super()._setup_learn(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)
@@ -167,6 +171,8 @@ class LabeledRollouts(OnPolicyAlgorithm):
         :raises TeacherError: if the teacher does not fit the environment, or too many of its labels are missing.
         """
         self._current_imitation_coef = self._next_imitation_coef()
+        if self._reward_watch is not None:
+            self._reward_watch.update(self.ep_info_buffer, self.ep_success_buffer)
         if self._labeler is None or not isinstance(rollout_buffer, TeacherLabelsMixin):
             return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
 
@@ -236,6 +242,7 @@ class LabeledRollouts(OnPolicyAlgorithm):
             "_teacher_is_quick",
             "_teacher_inputs",
             "_has_said_plain_ppo",
+            "_reward_watch",
         ]
         # In the archive's ``rpd_state``, where a plain PPO that loads the student does not look
         packed = ["imitation_loss", "imitation_coef", "_running_coef", "_label_generator", "_current_imitation_coef"]

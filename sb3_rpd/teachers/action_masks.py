@@ -4,7 +4,9 @@ import numpy as np
 from gymnasium import spaces
 
 from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.offers import describe_observations
 from sb3_rpd.common.type_aliases import RawObservation
+from sb3_rpd.common.wording import cut
 
 #: The names under which an environment may offer them.
 MASK_NAMES = ("action_mask", "action_masks")
@@ -32,13 +34,13 @@ def find_action_masks(observations: RawObservation, space: spaces.Space) -> np.n
     if name is None:
         raise TeacherError(
             "The teacher model was trained with action masks, and without them it may give actions that are forbidden. The "
-            f"environment offers {sorted(offered) or 'a single array'}: let its TeacherActionWrapper(observation=...) offer "
+            f"environment offers {describe_observations(observations)}: let its TeacherActionWrapper(observation=...) offer "
             "'action_mask' beside the observation, true where an action is allowed."
         )
     n_choices = int(_n_choices(space).sum())
     masks = np.asarray(offered[name])
     if masks.shape[1:] != (n_choices,):
-        raise TeacherError(f"{name!r} has the shape {masks.shape[1:]} in each state; {space} has {n_choices} choices.")
+        raise TeacherError(f"{name!r} has the shape {masks.shape[1:]} in each state; {cut(space)} has {n_choices} choices.")
     return masks.astype(bool)
 
 

@@ -209,4 +209,11 @@ class ScriptedTeacher(Teacher):
                 f"{describe_observations(observations)}: wrap it in "
                 "TeacherActionWrapper(env, observation={'privileged': privileged_state})."
             )
-        return _CONTROLLERS[self.task](CubeState.unpack(observations["privileged"].astype(np.float64)))
+        state = CubeState.unpack(observations["privileged"].astype(np.float64))
+        # an action space cannot tell pd_ee_delta_pose from pd_ee_target_delta_pose or pd_ee_delta_pose_align
+        if (state.acts_by_delta_pose < 0.5).any():
+            raise TeacherError(
+                f"The scripted teacher of {self.task} acts in pd_ee_delta_pose, and the environment has another control mode "
+                "with the same action space. Make it with control_mode='pd_ee_delta_pose'."
+            )
+        return _CONTROLLERS[self.task](state)

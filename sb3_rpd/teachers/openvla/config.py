@@ -182,7 +182,9 @@ def _read_trunks(config: Mapping[str, Any]) -> tuple[TrunkConfig, ...]:
     known = {field.name for field in fields(TrunkConfig)}
     for trunk in described:
         if not set(trunk) <= known:
-            raise TeacherError(f"Unknown fields of a vision trunk: {sorted(set(trunk) - known)}; known are {sorted(known)}.")
+            raise TeacherError(
+                f"Unknown fields of a vision trunk: {shortened(sorted(set(trunk) - known))}; known are {sorted(known)}."
+            )
         lacking = [field.name for field in fields(TrunkConfig) if field.default is MISSING and field.name not in trunk]
         if lacking:
             raise TeacherError(f"A vision trunk of config.json lacks {shortened(lacking, limit=len(known))}.")
