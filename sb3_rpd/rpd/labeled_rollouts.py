@@ -1,40 +1,32 @@
-"""What an on-policy algorithm needs to have its rollouts labeled by a teacher, and to be saved with that."""
+"""What an on-policy algorithm needs to have its rollouts labeled by a teacher."""
 
-import copy
-import io
-import math
 import pathlib
 import warnings
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import DictRolloutBuffer, RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
-from stable_baselines3.common.utils import safe_mean
+from stable_baselines3.common.type_aliases import MaybeCallback
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_rpd.common.archive import pack, unpack
 from sb3_rpd.common.buffers import TeacherLabelsMixin, with_teacher_labels
 from sb3_rpd.common.callbacks import LabelingCallback
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.label_choice import LabelChoice
 from sb3_rpd.common.labeling import Labeler, LabelStatistics, RolloutLabeling
 from sb3_rpd.common.losses import ImitationLoss, make_imitation_loss
-from sb3_rpd.common.schedules import CoefSchedule, TrainingProgress, make_coef_schedule
+from sb3_rpd.common.schedules import make_coef_schedule
 from sb3_rpd.common.teacher import Teacher
 from sb3_rpd.common.teacher_inputs import TeacherInputTracker, teacher_inputs_after_reset
+from sb3_rpd.rpd.student_archive import StudentArchive
 from sb3_rpd.teachers.resolve import make_teacher
 
-SelfLabeledRollouts = TypeVar("SelfLabeledRollouts", bound="LabeledRollouts")
 
-
-class LabeledRollouts(OnPolicyAlgorithm):
+class LabeledRollouts(StudentArchive):
     """
     Goes before an on-policy algorithm in the bases of a class, whose constructor sets the attributes described in ``RPD``.
 
@@ -42,8 +34,6 @@ class LabeledRollouts(OnPolicyAlgorithm):
     """
 
     teacher: Teacher | Callable[..., Any] | BaseAlgorithm | str | None
-    imitation_loss: str | ImitationLoss
-    imitation_coef: float | CoefSchedule | Schedule
     label_every: int
     label_fraction: float
     label_batch_size: int
@@ -52,10 +42,6 @@ class LabeledRollouts(OnPolicyAlgorithm):
 
     rollout_buffer: TeacherLabelsMixin
 
-    #: The coefficient of the present iteration.
-    _current_imitation_coef: float = 0.0
-    #: ``imitation_coef`` and the schedule made of it. A schedule may keep a state, so a copy of the user's is run.
-    _running_coef: tuple[Any, CoefSchedule] | None = None
     _labeler: Labeler | None = None
     #: The ``teacher`` for which the labeler was made.
     _labeler_teacher: Any = None
@@ -183,18 +169,6 @@ class LabeledRollouts(OnPolicyAlgorithm):
             self._stop_for_missing_labels(statistics)
         return True
 
-    def _next_imitation_coef(self) -> float:
-        if self._running_coef is None or self._running_coef[0] is not self.imitation_coef:
-            self._running_coef = (self.imitation_coef, copy.deepcopy(make_coef_schedule(self.imitation_coef)))
-        schedule = self._running_coef[1]
-        success_rate = safe_mean(self.ep_success_buffer) if self.ep_success_buffer else None
-        mean_return = safe_mean([episode["r"] for episode in self.ep_info_buffer]) if self.ep_info_buffer else None
-        progress = TrainingProgress(self._current_progress_remaining, self.num_timesteps, success_rate, mean_return)
-        coef = float(schedule(progress))
-        if not (math.isfinite(coef) and coef >= 0.0):
-            raise ValueError(f"An imitation coefficient must be finite and >= 0; {schedule!r} gave {coef} for {progress}.")
-        return coef
-
     def _record_labeling(self, statistics: LabelStatistics, rollout_buffer: TeacherLabelsMixin) -> None:
         n_entries = rollout_buffer.buffer_size * rollout_buffer.n_envs
         self.logger.record("teacher/seconds", statistics.seconds)
@@ -216,73 +190,3 @@ class LabeledRollouts(OnPolicyAlgorithm):
             f"max_missing_labels={self.max_missing_labels:.0%}: {statistics.complaint}. {saved}. Mend the teacher and go on "
             f"with {type(self).__name__}.load(path, env=env, teacher=teacher).learn(..., reset_num_timesteps=False)."
         )
-
-    # ---------------------------------------------------------------- saving
-
-    def _excluded_save_params(self) -> list[str]:
-        of_this_process = [
-            "teacher",
-            "_labeler",
-            "_labeler_teacher",
-            "_teacher_is_quick",
-            "_teacher_inputs",
-            "_has_said_plain_ppo",
-        ]
-        # In the archive's ``rpd_state``, where a plain PPO that loads the student does not look
-        packed = ["imitation_loss", "imitation_coef", "_running_coef", "_label_generator", "_current_imitation_coef"]
-        return [*super()._excluded_save_params(), *of_this_process, *packed]
-
-    def save(
-        self,
-        path: str | pathlib.Path | io.BufferedIOBase,
-        exclude: Iterable[str] | None = None,
-        include: Iterable[str] | None = None,
-    ) -> None:
-        """
-        Save the student, not the teacher. The archive is also one of PPO's: ``stable_baselines3.PPO.load`` reads it where
-        this package is not installed.
-
-        :param path: See PPO.
-        :param exclude: See PPO.
-        :param include: See PPO.
-        """
-        self.rpd_state = {
-            "imitation_loss": pack(self.imitation_loss),
-            "imitation_coef": pack((self.imitation_coef, self._running_coef)),
-            # No pickle: those of numpy's generators do not survive a change of numpy's version
-            "label_generator": self._label_generator.bit_generator.state,
-        }
-        super().save(path, exclude, include)
-
-    @classmethod
-    def load(
-        cls: type[SelfLabeledRollouts],
-        path: str | pathlib.Path | io.BufferedIOBase,
-        env: GymEnv | None = None,
-        device: th.device | str = "auto",
-        custom_objects: dict[str, Any] | None = None,
-        print_system_info: bool = False,
-        force_reset: bool = True,
-        **kwargs: Any,
-    ) -> SelfLabeledRollouts:
-        """
-        Load a student saved by this class, or by the algorithm it is based on. To train on, give it a teacher again.
-
-        :param path: See PPO.
-        :param env: See PPO.
-        :param device: See PPO.
-        :param custom_objects: See PPO.
-        :param print_system_info: See PPO.
-        :param force_reset: See PPO. With False the first step after loading has no labels.
-        :param kwargs: Attributes to set on the loaded model, such as ``teacher`` or ``imitation_coef``.
-        :return: The model.
-        """
-        model = super().load(path, env, device, custom_objects, print_system_info, force_reset, **kwargs)
-        state = getattr(model, "rpd_state", {})
-        if "imitation_loss" in state and "imitation_loss" not in kwargs:
-            model.imitation_loss = unpack(state["imitation_loss"], "imitation_loss")
-        if "imitation_coef" in state and "imitation_coef" not in kwargs:
-            model.imitation_coef, model._running_coef = unpack(state["imitation_coef"], "imitation_coef")
-        if "label_generator" in state and "seed" not in kwargs:
-            model._label_generator.bit_generator.state = state["label_generator"]
-        return model
