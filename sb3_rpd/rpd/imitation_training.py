@@ -74,7 +74,7 @@ class ImitationTraining(LabeledRollouts):
         imitation_loss = self._build_imitation_loss() if self._imitates() else None
         statistics = TrainingLog()
         with features_in_bf16(self.policy) if self.bf16 else nullcontext():
-            if self._takes_fast_path(imitation_loss):
+            if self._takes_fast_path(settings, imitation_loss):
                 with self._fast_training(settings, imitation_loss) as fast_training:
                     self._train_epochs(fast_training.train_epoch, statistics)
             else:
@@ -110,10 +110,10 @@ class ImitationTraining(LabeledRollouts):
             normalize_advantage=self.normalize_advantage,
         )
 
-    def _takes_fast_path(self, imitation_loss: ImitationLoss | None) -> bool:
+    def _takes_fast_path(self, settings: PPOLossSettings, imitation_loss: ImitationLoss | None) -> bool:
         # Where nothing is imitated training is PPO's to the last bit, which the fast path is not
         wanted = imitation_loss is not None if self.fast is None else self.fast
-        return wanted and self.why_not_fast() is None
+        return wanted and not settings.is_decided_by_rounding and self.why_not_fast() is None
 
     def _fast_training(self, settings: PPOLossSettings, imitation_loss: ImitationLoss | None) -> FastTraining:
         return FastTraining(

@@ -83,9 +83,13 @@ class StudentArchive(ImitationCoefficient, OnPolicyAlgorithm):
         """
         model = super().load(path, env, device, custom_objects, print_system_info, force_reset, **kwargs)
         state = getattr(model, "rpd_state", {})
-        if "imitation_loss" in state and "imitation_loss" not in kwargs:
+        # SB3 looks for these among its own part of the archive only
+        custom = {name: value for name, value in (custom_objects or {}).items() if name in state and name not in kwargs}
+        model.__dict__.update(custom)
+        kept = state.keys() - kwargs.keys() - custom.keys()
+        if "imitation_loss" in kept:
             model.imitation_loss = unpack(state["imitation_loss"], "imitation_loss")
-        if "imitation_coef" in state and "imitation_coef" not in kwargs:
+        if "imitation_coef" in kept:
             model.imitation_coef, model._running_coef = unpack(state["imitation_coef"], "imitation_coef")
         if "label_generator" in state and "seed" not in kwargs:
             model._label_generator.bit_generator.state = state["label_generator"]

@@ -269,6 +269,28 @@ def test_what_is_given_to_load_counts(tmp_path: pathlib.Path) -> None:
     assert recorder.coefs == [0.5]
 
 
+def test_custom_objects_count_as_they_do_for_ppos_arguments(tmp_path: pathlib.Path) -> None:
+    make_model(imitation_loss="l1", imitation_coef=Countdown()).save(tmp_path / "model.zip")
+    objects = {"imitation_coef": 0.25, "imitation_loss": MSE(weights=(1.0, 0.5)), "learning_rate": 1e-5}
+    changed = RPD.load(tmp_path / "model.zip", env=make_env(), teacher=scripted_teacher(BOX), custom_objects=objects)
+    assert (changed.imitation_coef, changed.imitation_loss, changed.learning_rate) == tuple(objects.values())
+    recorder = CoefRecorder()
+    changed.learn(2 * N_STEPS, callback=recorder, reset_num_timesteps=False)
+    assert recorder.coefs == [0.25, 0.25]
+    # A keyword argument goes before a custom object, as in SB3, and one alone leaves the other as it was saved
+    assert RPD.load(tmp_path / "model.zip", custom_objects=objects, imitation_coef=0.5).imitation_coef == 0.5
+    kept = RPD.load(tmp_path / "model.zip", custom_objects={"imitation_coef": 0.25})
+    assert (kept.imitation_coef, kept.imitation_loss) == (0.25, "l1")
+
+
+def test_custom_object_takes_the_place_of_one_that_is_unknown_here(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_model(imitation_loss=Absolute()).save(tmp_path / "model.zip")
+    monkeypatch.delattr(sys.modules[__name__], "Absolute")
+    assert RPD.load(tmp_path / "model.zip", custom_objects={"imitation_loss": "mse"}).imitation_loss == "mse"
+
+
 def test_archive_with_an_object_that_is_unknown_here_says_what_to_do(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
