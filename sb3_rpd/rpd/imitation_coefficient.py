@@ -1,8 +1,6 @@
 """The coefficient of the imitation term as training goes on."""
 
-import copy
 import math
-from typing import Any
 
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.type_aliases import Schedule
@@ -18,13 +16,12 @@ class ImitationCoefficient(OnPolicyAlgorithm):
 
     #: The coefficient of the present iteration.
     _current_imitation_coef: float = 0.0
-    #: ``imitation_coef`` and the schedule made of it. A schedule may keep a state, so a copy of the user's is run.
-    _running_coef: tuple[Any, CoefSchedule] | None = None
+
+    def _restart_imitation_coef(self) -> None:
+        make_coef_schedule(self.imitation_coef).reset()
 
     def _next_imitation_coef(self) -> float:
-        if self._running_coef is None or self._running_coef[0] is not self.imitation_coef:
-            self._running_coef = (self.imitation_coef, copy.deepcopy(make_coef_schedule(self.imitation_coef)))
-        schedule = self._running_coef[1]
+        schedule = make_coef_schedule(self.imitation_coef)
         success_rate = safe_mean(self.ep_success_buffer) if self.ep_success_buffer else None
         mean_return = safe_mean([episode["r"] for episode in self.ep_info_buffer]) if self.ep_info_buffer else None
         progress = TrainingProgress(self._current_progress_remaining, self.num_timesteps, success_rate, mean_return)

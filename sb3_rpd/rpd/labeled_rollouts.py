@@ -88,7 +88,7 @@ class LabeledRollouts(StudentArchive):
     ) -> tuple[int, BaseCallback]:
         self._check_arguments()
         if reset_num_timesteps:
-            self._running_coef = None
+            self._restart_imitation_coef()
         # SB3's condition for a reset; some VecEnvs reset into the memory of the observation that they returned last
         is_reset = reset_num_timesteps or self._last_obs is None
         prepared = super()._setup_learn(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)

@@ -2,6 +2,7 @@
 
 import io
 import pathlib
+import warnings
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
@@ -33,7 +34,7 @@ class StudentArchive(ImitationCoefficient, OnPolicyAlgorithm):
             "_has_said_plain_ppo",
         ]
         # In the archive's ``rpd_state``, where a plain PPO that loads the student does not look
-        packed = ["imitation_loss", "imitation_coef", "_running_coef", "_label_generator", "_current_imitation_coef"]
+        packed = ["imitation_loss", "imitation_coef", "_label_generator", "_current_imitation_coef"]
         return [*super()._excluded_save_params(), *of_this_process, *packed]
 
     def save(
@@ -52,11 +53,22 @@ class StudentArchive(ImitationCoefficient, OnPolicyAlgorithm):
         """
         self.rpd_state = {
             "imitation_loss": pack(self.imitation_loss),
-            "imitation_coef": pack((self.imitation_coef, self._running_coef)),
+            "imitation_coef": self._packed_imitation_coef(),
             # No pickle: those of numpy's generators do not survive a change of numpy's version
             "label_generator": self._label_generator.bit_generator.state,
         }
         super().save(path, exclude, include)
+
+    def _packed_imitation_coef(self) -> str | None:
+        try:
+            return pack(self.imitation_coef)
+        except Exception as error:
+            warnings.warn(
+                f"The imitation_coef {self.imitation_coef!r} is not saved with the student ({error}); to train on, it must be "
+                "given again: load(path, imitation_coef=...).",
+                stacklevel=3,
+            )
+            return None
 
     @classmethod
     def load(
@@ -90,7 +102,12 @@ class StudentArchive(ImitationCoefficient, OnPolicyAlgorithm):
         if "imitation_loss" in kept:
             model.imitation_loss = unpack(state["imitation_loss"], "imitation_loss")
         if "imitation_coef" in kept:
-            model.imitation_coef, model._running_coef = unpack(state["imitation_coef"], "imitation_coef")
+            if state["imitation_coef"] is None:
+                raise RuntimeError(
+                    "The imitation_coef of this student could not be saved with it, as was said then. Give it again: "
+                    "load(path, imitation_coef=...)."
+                )
+            model.imitation_coef = unpack(state["imitation_coef"], "imitation_coef")
         if "label_generator" in state and "seed" not in kwargs:
             model._label_generator.bit_generator.state = state["label_generator"]
         return model
