@@ -62,8 +62,7 @@ class ImitationTraining(LabeledRollouts):
         self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int
     ) -> bool:
         """See ``LabeledRollouts``."""
-        covered = self.fast is not False and self.why_not_fast() is None
-        with fast_acting(self.policy) if covered else nullcontext():
+        with fast_acting(self.policy) if self.fast is not False else nullcontext():
             return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
 
     def train(self) -> None:
