@@ -31,12 +31,14 @@ class LabelStatistics(NamedTuple):
     :param missing: Those of them that have none, because the answer failed or was not usable.
     :param seconds: Time spent inside the teacher.
     :param complaint: The first cause of a missing label, None if none is missing.
+    :param unseen: Entries that have none because nothing was known to ask about, as after loading.
     """
 
     asked: int = 0
     missing: int = 0
     seconds: float = 0.0
     complaint: str | None = None
+    unseen: int = 0
 
     @property
     def missing_share(self) -> float:
@@ -57,6 +59,7 @@ class LabelStatistics(NamedTuple):
             self.missing + other.missing,
             self.seconds + other.seconds,
             self.complaint or other.complaint,
+            self.unseen + other.unseen,
         )
 
 
@@ -175,7 +178,7 @@ class Labeler:
             complaint = str(error) if isinstance(error, TeacherError) else f"{self.source} raised {error!r}"
             if not self._has_answered:
                 raise TeacherError(f"The first query to {self.source} failed: {complaint}") from error
-            self._warn_once(complaint)
+            self.warn_once(complaint)
             return LabelStatistics(n_asked, n_asked, time.perf_counter() - started, complaint)
         self._has_answered = True
         return self._write(buffer, queries, output, time.perf_counter() - started)
@@ -186,11 +189,16 @@ class Labeler:
         steps, envs = np.array(queries.steps), np.array(queries.envs)
         buffer.add_labels(steps, envs, output._replace(actions=self.to_policy_units(output.actions)))
         if output.complaint is not None:
-            self._warn_once(output.complaint)
+            self.warn_once(output.complaint)
         missing = int(np.isnan(output.actions).any(axis=1).sum())
         return LabelStatistics(len(steps), missing, seconds, output.complaint)
 
-    def _warn_once(self, complaint: str) -> None:
+    def warn_once(self, complaint: str) -> None:
+        """
+        Say that labels are missing, if it has not been said.
+
+        :param complaint: Why.
+        """
         if self._has_warned:
             return
         self._has_warned = True
@@ -264,6 +272,19 @@ class RolloutLabeling:
             self._ask(self._gathered.pop_first(self._batch_size))
         while self._answers and self._answers[0].done():
             self._add(self._answers.popleft().result())
+
+    def skip(self, count: int, complaint: str | None) -> None:
+        """
+        Count entries that were chosen and cannot be asked about.
+
+        :param count: How many.
+        :param complaint: Why not; None where it is no more than the documentation says.
+        """
+        if complaint is None:
+            self._add(LabelStatistics(unseen=count))
+        elif count:
+            self._labeler.warn_once(complaint)
+            self._add(LabelStatistics(count, count, 0.0, complaint))
 
     def join(self) -> LabelStatistics:
         """

@@ -14,7 +14,7 @@ from stable_baselines3.common.utils import explained_variance
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_rpd.common.agreement import agreement
-from sb3_rpd.common.buffers import TeacherRolloutBufferSamples
+from sb3_rpd.common.buffers import TeacherLabelsMixin, TeacherRolloutBufferSamples
 from sb3_rpd.common.labels import TeacherLabels
 from sb3_rpd.common.losses import ImitationLoss
 from sb3_rpd.common.mixed_precision import features_in_bf16, has_features_to_compute
@@ -129,7 +129,8 @@ class ImitationTraining(LabeledRollouts):
 
     def _imitates(self) -> bool:
         wanted = self._labeler is not None and self._current_imitation_coef > 0
-        return wanted and self.rollout_buffer.labeled_fraction() > 0
+        # A caller of collect_rollouts may have a buffer without labels
+        return wanted and isinstance(self.rollout_buffer, TeacherLabelsMixin) and self.rollout_buffer.labeled_fraction() > 0
 
     def _train_epoch(
         self,

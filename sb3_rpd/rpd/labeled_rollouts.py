@@ -3,25 +3,27 @@
 import pathlib
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import DictRolloutBuffer, RolloutBuffer
-from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.type_aliases import MaybeCallback
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_rpd.common.buffers import TeacherLabelsMixin, with_teacher_labels
-from sb3_rpd.common.callbacks import LabelingCallback
+from sb3_rpd.common.buffer_check import check_labels_follow
+from sb3_rpd.common.buffers import TeacherLabelsMixin, give_room_for_labels, with_teacher_labels
+from sb3_rpd.common.callbacks import CollectingGuard, LabelingCallback
 from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.input_tracker import TeacherInputTracker, View, copied
 from sb3_rpd.common.label_choice import LabelChoice
 from sb3_rpd.common.labeling import Labeler, LabelStatistics, RolloutLabeling
 from sb3_rpd.common.losses import ImitationLoss, make_imitation_loss
-from sb3_rpd.common.schedules import make_coef_schedule
+from sb3_rpd.common.schedules import ConstantCoef, make_coef_schedule
 from sb3_rpd.common.teacher import Teacher
-from sb3_rpd.common.teacher_inputs import TeacherInputTracker, teacher_inputs_after_reset
+from sb3_rpd.common.teacher_inputs import TeacherInputReader
 from sb3_rpd.rpd.student_archive import StudentArchive
 from sb3_rpd.teachers.resolve import make_teacher
 
@@ -48,6 +50,10 @@ class LabeledRollouts(StudentArchive):
     #: Whether it answered in no time when it was last asked. It is asked in place then: the labels are the same.
     _teacher_is_quick: bool = False
     _has_said_plain_ppo: bool = False
+    _is_reset_by_learn: bool = False
+    _is_collecting: bool = False
+    #: The last buffer that was found to keep labels and entries together.
+    _checked_buffer: RolloutBuffer | None = None
 
     def _setup_model(self) -> None:
         buffer_class = self.rollout_buffer_class
@@ -58,7 +64,7 @@ class LabeledRollouts(StudentArchive):
         # SB3 saves the class by reference, and the archive must load where this package is not installed
         self.rollout_buffer_class = buffer_class
         self._label_generator = np.random.default_rng(self.seed)
-        self._teacher_inputs = TeacherInputTracker()
+        self._tracker = TeacherInputTracker()
         self._check_arguments()
 
     def _check_arguments(self) -> None:
@@ -89,28 +95,43 @@ class LabeledRollouts(StudentArchive):
         self._check_arguments()
         if reset_num_timesteps:
             self._restart_imitation_coef()
-        # SB3's condition for a reset; some VecEnvs reset into the memory of the observation that they returned last
-        is_reset = reset_num_timesteps or self._last_obs is None
+        # SB3's condition
+        self._is_reset_by_learn = reset_num_timesteps or self._last_obs is None
         prepared = super()._setup_learn(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)
         if self.num_timesteps < self._total_timesteps:
             # SB3 does so after the first rollout, but the imitation coefficient is fixed before it
             self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
-        if is_reset:
-            assert self.env is not None
-            assert self._last_obs is not None
-            self._teacher_inputs.keep(self._last_obs, teacher_inputs_after_reset(self.env, self._last_obs))
-        self._prepare_labeler()
         return prepared
 
-    def _prepare_labeler(self) -> None:
-        if self.teacher is None and not self._teacher_inputs.are_actions:
+    def _init_callback(self, callback: MaybeCallback, progress_bar: bool = False) -> BaseCallback:
+        # What the reset has shown is read before the caller's callback, which may reset again, comes into play
+        assert self.env is not None
+        assert self._last_obs is not None
+        self._reader = TeacherInputReader(self.env)
+        self._prepare_labeler(self._reader)
+        if self._labeler is None:
+            self._tracker.clear()
+        elif self._is_reset_by_learn:
+            self._tracker.keep(self._last_obs, View(self._reader.after_reset(copied(self._last_obs))))
+        else:
+            self._tracker.settle(self._last_obs)
+        prepared = super()._init_callback(callback, progress_bar)
+        is_own = getattr(self.collect_rollouts, "__module__", "").split(".")[0] == __name__.split(".")[0]
+        if self._labeler is None or is_own or make_coef_schedule(self.imitation_coef) == ConstantCoef(0.0):
+            return prepared
+        guard = CollectingGuard(lambda: self._is_collecting)
+        guard.init_callback(self)
+        return CallbackList([guard, prepared])
+
+    def _prepare_labeler(self, reader: TeacherInputReader) -> None:
+        if self.teacher is None and not reader.has_controller:
             self._labeler = self._labeler_teacher = None
             if not self._has_said_plain_ppo:
                 self._has_said_plain_ppo = True
                 warnings.warn(
                     "RPD has no teacher and trains as PPO. Give it one: RPD(..., teacher=...), RPD.load(..., teacher=...) or "
                     "model.teacher = ...",
-                    stacklevel=6,
+                    stacklevel=8,
                 )
             return
         if self._labeler is None or self._labeler_teacher is not self.teacher:
@@ -147,20 +168,35 @@ class LabeledRollouts(StudentArchive):
         :raises TeacherError: if the teacher does not fit the environment, or too many of its labels are missing.
         """
         self._current_imitation_coef = self._next_imitation_coef()
-        if self._labeler is None or not isinstance(rollout_buffer, TeacherLabelsMixin):
-            return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
+        self._is_collecting = True
+        try:
+            if self._labeler is None or not self._has_room_for_labels(rollout_buffer):
+                return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
+            return self._collect_labeled(self._labeler, env, callback, rollout_buffer, n_rollout_steps)
+        finally:
+            self._is_collecting = False
 
+    def _collect_labeled(
+        self,
+        labeler: Labeler,
+        env: VecEnv,
+        callback: BaseCallback,
+        rollout_buffer: TeacherLabelsMixin,
+        n_rollout_steps: int,
+    ) -> bool:
+        reader = self._reader if env is self._reader.env else TeacherInputReader(env)
         with RolloutLabeling(
-            self._labeler,
+            labeler,
             rollout_buffer,
             batch_size=self.label_batch_size,
             asynchronous=self.label_asynchronously,
             is_quick=self._teacher_is_quick,
         ) as labeling:
             wanted = labeling if self._current_imitation_coef > 0 else None
-            labeling_callback = LabelingCallback(callback, self._teacher_inputs, wanted, self._label_choice())
-            if not super().collect_rollouts(env, labeling_callback, rollout_buffer, n_rollout_steps):
-                return False
+            labeling_callback = LabelingCallback(callback, self, reader, self._tracker, wanted, self._label_choice())
+            with rollout_buffer.announcing(labeling_callback.on_add):
+                if not super().collect_rollouts(env, labeling_callback, rollout_buffer, n_rollout_steps):
+                    return False
             statistics = labeling.join()
         if statistics.asked:
             self._teacher_is_quick = statistics.is_quick(self.label_batch_size)
@@ -169,11 +205,20 @@ class LabeledRollouts(StudentArchive):
             self._stop_for_missing_labels(statistics)
         return True
 
+    def _has_room_for_labels(self, rollout_buffer: RolloutBuffer) -> TypeGuard[TeacherLabelsMixin]:
+        if self._current_imitation_coef > 0 and rollout_buffer is self.rollout_buffer:
+            # One that the user has made himself, say of another size
+            give_room_for_labels(rollout_buffer)
+            if rollout_buffer is not self._checked_buffer:
+                check_labels_follow(rollout_buffer)
+                self._checked_buffer = rollout_buffer
+        return isinstance(rollout_buffer, TeacherLabelsMixin)
+
     def _record_labeling(self, statistics: LabelStatistics, rollout_buffer: TeacherLabelsMixin) -> None:
         n_entries = rollout_buffer.buffer_size * rollout_buffer.n_envs
         self.logger.record("teacher/seconds", statistics.seconds)
         self.logger.record("teacher/queries_per_state", statistics.asked / n_entries)
-        self.logger.record("teacher/missing", statistics.missing)
+        self.logger.record("teacher/missing", statistics.missing + statistics.unseen)
         self.logger.record("train/labeled", rollout_buffer.labeled_fraction())
 
     def _stop_for_missing_labels(self, statistics: LabelStatistics) -> None:

@@ -30,7 +30,11 @@ class StudentArchive(ImitationCoefficient, OnPolicyAlgorithm):
             "_labeler",
             "_labeler_teacher",
             "_teacher_is_quick",
-            "_teacher_inputs",
+            "_reader",
+            "_tracker",
+            "_checked_buffer",
+            "_is_reset_by_learn",
+            "_is_collecting",
             "_has_said_plain_ppo",
         ]
         # In the archive's ``rpd_state``, where a plain PPO that loads the student does not look
