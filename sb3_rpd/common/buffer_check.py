@@ -87,7 +87,7 @@ def _same_randomness_afterwards() -> Iterator[None]:
 def _what_to_do(buffer: TeacherLabelsMixin) -> str:
     name = type(buffer).__name__.removeprefix("Teacher")
     return (
-        f"The rollout buffer {name} gives its entries out in a way of its own, in which they come without their labels or with "
-        "those of others. Let it inherit from sb3_rpd.common.buffers.TeacherLabelsMixin, and get the entries that it picks from "
-        "super()._get_samples, or their labels from self.labels; or take imitation_coef=0.0."
+        f"The rollout buffer {name} gives its entries out in a way of its own, in which they come without their labels or "
+        "with those of others. Let it inherit from sb3_rpd.common.buffers.TeacherLabelsMixin, and get the entries that it "
+        "picks from super()._get_samples, or their labels from self.labels; or take imitation_coef=0.0."
     )

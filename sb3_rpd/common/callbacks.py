@@ -120,8 +120,8 @@ class LabelingCallback(BaseCallback):
         observations = self._last_obs
         if self._tracker.find(observations) is not None and not (were_reset and self._reader.writes_over()):
             return
-        values = copied(observations)
-        known, present = self._tracker.find_by_values(observations), self._reader.present(values)
+        known = self._tracker.find_by_values(observations)
+        present = self._reader.present(copied(observations), certain=self._tracker.is_changed_in_place(observations))
         if known is None:
             view = View(present, None if present else REPLACED)
         elif not were_reset or _are_same(known.inputs, present):
@@ -149,9 +149,9 @@ class CollectingGuard(BaseCallback):
     def _on_rollout_start(self) -> None:
         if not self._is_labeled():
             raise TeacherError(
-                f"{type(self.model).__name__} has a collect_rollouts() of its own that does not call RPD's, and so would get no "
-                "labels. Let it call super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps), and do what is to "
-                "be done at each step in a callback or a VecEnvWrapper; or take imitation_coef=0.0 to train as PPO."
+                f"{type(self.model).__name__} has a collect_rollouts() of its own that does not call RPD's, and so would get "
+                "no labels. Let it call super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps), and do what "
+                "is to be done at each step in a callback or a VecEnvWrapper; or take imitation_coef=0.0 to train as PPO."
             )
 
     def _on_step(self) -> bool:

@@ -100,6 +100,14 @@ class TeacherInputTracker:
         """
         return next((moment.view for moment in self._moments if has_same_values(observations, moment.values)), None)
 
+    def is_changed_in_place(self, observations: VecEnvObs) -> bool:
+        """
+        :param observations: See ``find``.
+        :return: Whether they are in the memory of a moment that is known, but not what they were.
+        """
+        in_place = [moment for moment in self._moments if shares_memory(observations, moment.observations)]
+        return bool(in_place) and not any(has_same_values(observations, moment.values) for moment in in_place)
+
     def settle(self, observations: VecEnvObs) -> None:
         """
         Between two rollouts: keep the moment of the observations on which the student will act.

@@ -11,10 +11,12 @@ from stable_baselines3.common.vec_env import (
     VecEnv,
     VecEnvWrapper,
     VecFrameStack,
+    VecMonitor,
     VecNormalize,
     VecTransposeImage,
 )
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs
+from stable_baselines3.common.vec_env.util import dict_to_obs
 
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.input_tracker import has_same_values
@@ -83,14 +85,16 @@ class TeacherInputReader:
         infos = infos or [_NO_INFO] * self.env.num_envs
         return self._read(observations, [reset_infos[i] if done else infos[i] for i, done in enumerate(dones)])
 
-    def present(self, observations: VecEnvObs) -> list[TeacherInfo] | None:
+    def present(self, observations: VecEnvObs, *, certain: bool) -> list[TeacherInfo] | None:
         """
         What the teacher may see if the environments are where somebody else than the rollout has taken them.
 
         :param observations: What their last reset or step returned; not to be changed any more.
+        :param certain: Whether it must be certain that they are that.
         :return: One entry for each environment; None if that cannot be told.
         """
-        if not _may_be_latest(self.env, observations):
+        are_latest = _are_latest(self.env, observations)
+        if are_latest is False or (certain and are_latest is None):
             return None
         if not self._offer:
             return _student_view(self.env, observations)
@@ -145,15 +149,25 @@ def teacher_inputs_after_reset(env: VecEnv, observations: VecEnvObs) -> list[Tea
     return TeacherInputReader(env).after_reset(observations)
 
 
-def _may_be_latest(env: VecEnv, observations: VecEnvObs) -> bool:
-    """Whether these may be what the environments returned last; a ``VecNormalize``, which knows it, can tell."""
-    layer, are_changed = env, False
-    while isinstance(layer, VecEnvWrapper):
-        if isinstance(layer, VecNormalize) and layer.norm_obs:
-            return not are_changed and has_same_values(layer.normalize_obs(layer.get_original_obs()), observations)
-        are_changed |= isinstance(layer, VecFrameStack | VecTransposeImage)
-        layer = layer.venv
-    return True
+def _are_latest(env: VecEnv, observations: VecEnvObs) -> bool | None:
+    """Whether these are what the environments returned last, as some of SB3's VecEnvs can tell; None where nobody can."""
+    latest: VecEnvObs | None = None
+    if isinstance(env, VecNormalize) and env.norm_obs:
+        latest = env.normalize_obs(env.get_original_obs())
+    elif isinstance(env, VecFrameStack):
+        stacks: Any = env.stacked_obs
+        latest = getattr(stacks, "stacked_obs", None)
+        if latest is None:
+            latest = {name: stack.stacked_obs for name, stack in stacks.sub_stacked_observations.items()}
+    elif isinstance(env, DummyVecEnv):
+        latest = dict_to_obs(env.observation_space, env.buf_obs)
+    if latest is not None:
+        return has_same_values(latest, observations)
+    if isinstance(env, VecTransposeImage) and not env.skip:
+        return _are_latest(env.venv, _channels_last_again(env, observations))
+    if isinstance(env, VecMonitor | VecNormalize | VecTransposeImage):
+        return _are_latest(env.venv, observations)
+    return None
 
 
 def _innermost(env: VecEnv) -> VecEnv:
@@ -187,8 +201,8 @@ def _offered_in(info: dict[str, Any]) -> TeacherInfo | None:
     keys = f" with the keys {sorted(map(str, offered))[:5]}" if isinstance(offered, dict) else ""
     raise TeacherError(
         f'An environment has an info["{TEACHER_INFO_KEY}"] of its own, a {type(offered).__name__}{keys}. Under this key RPD '
-        "looks for what a TeacherActionWrapper offers the teacher: let the environment, or the wrapper that puts it there, take "
-        "another name."
+        "looks for what a TeacherActionWrapper offers the teacher: let the environment, or the wrapper that puts it there, "
+        "take another name."
     )
 
 
@@ -208,7 +222,7 @@ def raw_student_observation(env: VecEnv, observations: VecEnvObs) -> RawObservat
     :return: Observations, first axis the environments. Where a ``VecNormalize`` changed them they are those that it
         received, so without the frames that a ``VecFrameStack`` on top of it adds.
     """
-    raw: Any = observations
+    raw = observations
     transposed = None
     layer = env
     while isinstance(layer, VecEnvWrapper):
@@ -217,12 +231,14 @@ def raw_student_observation(env: VecEnv, observations: VecEnvObs) -> RawObservat
         if isinstance(layer, VecTransposeImage) and not layer.skip:
             transposed = layer
         layer = layer.venv
-    if transposed is None:
-        return raw  # type: ignore[no-any-return]
-    if isinstance(raw, dict):
+    return raw if transposed is None else _channels_last_again(transposed, raw)  # type: ignore[return-value]
+
+
+def _channels_last_again(transposed: VecTransposeImage, observations: VecEnvObs) -> VecEnvObs:
+    if isinstance(observations, dict):
         images = transposed.image_space_keys
-        return {name: _channels_last(array) if name in images else array for name, array in raw.items()}
-    return _channels_last(raw)
+        return {name: _channels_last(array) if name in images else array for name, array in observations.items()}
+    return _channels_last(observations)  # type: ignore[arg-type]
 
 
 def _channels_last(images: np.ndarray) -> np.ndarray:
