@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import DictRolloutBuffer, RolloutBuffer
-from stable_baselines3.common.callbacks import BaseCallback, CallbackList
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ConvertCallback
 from stable_baselines3.common.type_aliases import MaybeCallback
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -115,13 +115,15 @@ class LabeledRollouts(StudentArchive):
             self._tracker.keep(self._last_obs, View(self._reader.after_reset(copied(self._last_obs))))
         else:
             self._tracker.settle(self._last_obs)
-        prepared = super()._init_callback(callback, progress_bar)
-        is_own = getattr(self.collect_rollouts, "__module__", "").split(".")[0] == __name__.split(".")[0]
-        if self._labeler is None or is_own or make_coef_schedule(self.imitation_coef) == ConstantCoef(0.0):
-            return prepared
-        guard = CollectingGuard(lambda: self._is_collecting)
-        guard.init_callback(self)
-        return CallbackList([guard, prepared])
+        is_rpds = getattr(self.collect_rollouts, "__module__", "").split(".")[0] == __name__.split(".")[0]
+        if self._labeler is None or is_rpds or make_coef_schedule(self.imitation_coef) == ConstantCoef(0.0):
+            return super()._init_callback(callback, progress_bar)
+        # As SB3 makes one callback of whatever it is given
+        if isinstance(callback, list):
+            callback = CallbackList(callback)
+        if not isinstance(callback, BaseCallback):
+            callback = ConvertCallback(callback)
+        return super()._init_callback([CollectingGuard(lambda: self._is_collecting), callback], progress_bar)
 
     def _prepare_labeler(self, reader: TeacherInputReader) -> None:
         if self.teacher is None and not reader.has_controller:
