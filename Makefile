@@ -2,17 +2,21 @@
 #
 #   make demo       train with RPD and with PPO on ManiSkill2, compare with the teacher (results in runs/demo)
 #   make test       the tests                          make test-sb3   Stable-Baselines3's own tests, with RPD in place of PPO
+#   make test-newest         the tests without the simulator, on Python 3.12 with the newest numpy, torch and all else
 #   make test-transformers   OpenVLATeacher's tests with the lowest release of transformers that it works on
+#   make commit-checks       what to run before a commit: format, lint, type, and the tests that take seconds
 #   make lint       ruff                               make format     let ruff repair what it can
 #   make type       mypy                               make doc        the documentation, in docs/_build/html
+#   make dist       the packages of a release, in dist, checked
 #   make bench      the benchmarks (records in runs/bench; SB3_DISTILL=FOLDER, a copy of sb3_distill, compares with that as well)
+#   make evidence   the runs behind docs/results that are missing, then the report (SUITES=fast, PROCESSES=2, EVIDENCE_ARGS=...)
 #   make clean      remove the virtual environment and everything built
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-sb3 test-transformers lint format type doc bench clean
+.PHONY: help demo test test-newest test-sb3 test-transformers commit-checks lint format type doc dist bench evidence clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -21,8 +25,9 @@ VENV ?= .venv
 TORCH ?= torch==2.13.0
 
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check
-CHECKED := sb3_rpd tests examples benchmarks docs/conf.py
+PIP_INSTALL := -m pip --disable-pip-version-check install
+WITHOUT_SIMULATOR := not maniskill2 and not rendering
+CHECKED := sb3_rpd tests examples benchmarks experiments docs
 BENCHMARKS := rollout_memory label_overlap env_overhead openvla_throughput process_teacher
 
 # Small tensors: a second thread gains nothing and costs a lot as soon as the cores are busy.
@@ -40,12 +45,12 @@ $(VENV)/.system: scripts/install_system_packages.sh
 	touch $@
 
 $(VENV)/.torch: $(VENV)/.system
-	$(PIP) install $(TORCH)
+	$(BIN)/python $(PIP_INSTALL) $(TORCH)
 	touch $@
 
 # $(VENV)/.extra-NAME: the package itself, editable, with the extra NAME. ManiSkill2's bounds hold for all of them.
 $(VENV)/.extra-%: $(VENV)/.torch setup.cfg pyproject.toml
-	$(PIP) install --editable ".[maniskill2,$*]"
+	$(BIN)/python $(PIP_INSTALL) --editable ".[maniskill2,$*]"
 	touch $@
 
 # The tests run the examples.
@@ -62,18 +67,38 @@ test: $(VENV)/.extra-tests
 test-sb3: $(VENV)/.extra-sb3-suite
 	$(BIN)/python tests/sb3_suite/run.py $(SUITE_ARGS)
 
-# In a virtual environment of its own, since the other one has the newest release
+# What `pip install .` gives today. In a virtual environment of its own, since the simulator holds back Python and numpy.
+NEWEST_PYTHON ?= $(shell scripts/find_python.sh 3.12 $(PYTHON))
+NEWEST_TORCH ?= torch
+test-newest: $(VENV)-newest/.ready
+	$(VENV)-newest/bin/python -m pytest -m "$(WITHOUT_SIMULATOR)" $(PYTEST_ARGS)
+
+$(VENV)-newest/.ready: setup.cfg pyproject.toml
+	$(NEWEST_PYTHON) -m venv $(VENV)-newest
+	$(VENV)-newest/bin/python $(PIP_INSTALL) --upgrade $(NEWEST_TORCH)
+	$(VENV)-newest/bin/python $(PIP_INSTALL) --upgrade --upgrade-strategy eager --editable ".[tests,extra]"
+	touch $@
+
+# In a virtual environment of its own, since the others have the newest release
 LOWEST_TRANSFORMERS ?= transformers==4.45.*
 test-transformers: $(VENV)-transformers/.ready
 	$(VENV)-transformers/bin/python -m pytest tests/teachers/openvla $(PYTEST_ARGS)
 
 $(VENV)-transformers/.ready: $(VENV)/.system setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)-transformers
-	$(VENV)-transformers/bin/python -m pip --disable-pip-version-check install $(TORCH)
-	$(VENV)-transformers/bin/python -m pip --disable-pip-version-check install --editable ".[openvla]" pytest hypothesis "$(LOWEST_TRANSFORMERS)"
+	$(VENV)-transformers/bin/python $(PIP_INSTALL) $(TORCH)
+	$(VENV)-transformers/bin/python $(PIP_INSTALL) --editable ".[openvla]" pytest hypothesis "$(LOWEST_TRANSFORMERS)"
 	touch $@
 
+# One after the other, even with `make --jobs`: what ruff repairs is what is checked.
+commit-checks: $(VENV)/.extra-tests
+	$(MAKE) format
+	$(MAKE) lint
+	$(MAKE) type
+	$(BIN)/python -m pytest -m "not slow and $(WITHOUT_SIMULATOR)" $(PYTEST_ARGS)
+
 lint: $(VENV)/.extra-lint
+	$(BIN)/pre-commit validate-config
 	$(BIN)/ruff check $(CHECKED)
 	$(BIN)/ruff format --check $(CHECKED)
 
@@ -87,10 +112,22 @@ type: $(VENV)/.extra-lint
 doc: $(VENV)/.extra-docs
 	$(BIN)/python -m sphinx -E -W --keep-going -n -b html docs docs/_build/html
 
+dist: $(VENV)/.extra-dist
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+
 bench: $(VENV)/.extra-extra $(VENV)/.extra-openvla
 	mkdir -p runs/bench
 	$(BIN)/python benchmarks/training_speed.py --json runs/bench/training_speed.json $(if $(SB3_DISTILL),--ppd $(SB3_DISTILL))
 	for benchmark in $(BENCHMARKS); do $(BIN)/python benchmarks/$$benchmark.py --json runs/bench/$$benchmark.json; done
 
+SUITES ?= fast maniskill2
+PROCESSES ?= 1
+# Days, from nothing; it may be ended and started again at any time
+evidence: $(VENV)/.extra-extra
+	for suite in $(SUITES); do $(BIN)/python -m experiments.run $$suite --processes $(PROCESSES) $(EVIDENCE_ARGS); done
+	$(BIN)/python -m experiments.report
+
 clean:
-	rm -rf .venv .venv-transformers build dist docs/_build runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-newest .venv-transformers build dist docs/_build runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -28,7 +28,7 @@ import transformers
 from sb3_rpd.teachers.openvla import make_tiny_openvla
 from sb3_rpd.teachers.openvla.checkpoint import load_model
 from sb3_rpd.teachers.openvla.config import OPENVLA_7B, OpenVLAConfig
-from sb3_rpd.teachers.openvla.model import OpenVLAModel
+from sb3_rpd.teachers.openvla.model import OpenVLAModel, cache_argument
 from sb3_rpd.teachers.openvla.processing import ImageProcessor
 
 ACTION_DIM = 7
@@ -45,6 +45,9 @@ def make_7b(device: th.device) -> OpenVLAModel:
         # norms and other vectors of ones, matrices that keep the signal's size
         scale = 0.0 if tensor.ndim == 1 else tensor[0].numel() ** -0.5
         weights[name] = th.randn(tensor.shape, device=device, dtype=th.bfloat16) * scale + (1.0 if tensor.ndim == 1 else 0.0)
+    first, bins = model.config.first_action_token, model.config.action_bins
+    # as in a trained network, the words for actions are the likeliest
+    weights["language_model.lm_head.weight"][first : first + bins] *= 4
     model.load_state_dict(weights, assign=True)
     model.reset_rotary_embeddings(device)
     return model.requires_grad_(False)
@@ -83,10 +86,10 @@ class Contest:
         answers = []
         for frame, prompt in zip(frames, prompts, strict=True):
             embeddings, _ = self.model.assemble(self.pixels(frame[None]), [prompt])
-            cache = transformers.DynamicCache()
+            cache = {cache_argument(self.model.language_model.forward): transformers.DynamicCache()}
             answer = []
             for _ in range(ACTION_DIM):
-                logits = self.model.language_model(inputs_embeds=embeddings, past_key_values=cache, use_cache=True).logits
+                logits = self.model.language_model(inputs_embeds=embeddings, use_cache=True, **cache).logits
                 answer.append(logits.float()[:, -1, first : first + bins].argmax(dim=1))
                 embeddings = self.model.embed_words(answer[-1][:, None] + first)
             answers.append(th.cat(answer).cpu().numpy())

@@ -7,6 +7,7 @@ Seeds come one after the other, each with all variants, so that a table can be p
 minutes on one core.
 
     python benchmarks/sparse_labels.py                     # everything lands in runs/sparse_labels
+    python benchmarks/sparse_labels.py --reward sparse
     python benchmarks/sparse_labels.py --variants every-5th --timesteps 120000
     python benchmarks/sparse_labels.py --quick             # does it run? too short to learn anything
 """
@@ -51,13 +52,17 @@ FROM_TRAINING = (
 )
 
 
+#: Options of the demo that a result depends on, beside its seed.
+_OPTIONS = ("task", "reward", "timesteps", "episodes", "log_std_init")
+
+
 def rpd_arguments(variant: str, options: argparse.Namespace) -> dict[str, Any]:
     return demo.IMITATION | VARIANTS.get(variant, {}) | {"fast": options.fast}
 
 
 def settings_of(variant: str, options: argparse.Namespace) -> dict[str, Any]:
     """Everything that a result depends on, as JSON gives it back."""
-    settings: dict[str, Any] = {name: getattr(options, name) for name in ("task", "timesteps", "episodes", "log_std_init")}
+    settings: dict[str, Any] = {name: getattr(options, name) for name in _OPTIONS}
     settings |= {"teacher": demo.TEACHER_FLAWS, "n_envs": demo.N_ENVS, "episode_steps": demo.EPISODE_STEPS}
     settings |= {"ppo": demo.SETTINGS, "rpd": rpd_arguments(variant, options)}
     loaded: dict[str, Any] = json.loads(json.dumps(settings, default=repr))
@@ -163,23 +168,25 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", choices=choices, default=choices, metavar="VARIANT", help=", ".join(choices))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="SEED")
     parser.add_argument("--timesteps", type=int, help="environment steps of each run; the demo's if not given")
+    parser.add_argument("--reward", default="dense", help="see examples/maniskill2_demo.py")
     parser.add_argument("--plain", action="store_true", help="train with fast=False: other rounding, another sample")
     parser.add_argument("--output", type=Path, default=Path("runs/sparse_labels"))
     parser.add_argument("--quick", action="store_true", help="seed 0 alone, in runs of seconds; --timesteps does not count")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
 
-    length = ["--quick"] if args.quick else ["--timesteps", str(args.timesteps)] if args.timesteps else []
+    shared = ["--reward", args.reward]
+    shared += ["--quick"] if args.quick else ["--timesteps", str(args.timesteps)] if args.timesteps else []
     results = Results(args.output / "results.jsonl")
     by_variant: dict[str, list[dict[str, Any]]] = {variant: [] for variant in args.variants}
     for seed in [0] if args.quick else args.seeds:
         for variant in args.variants:
             if variant == "teacher" and by_variant[variant]:
                 continue  # the students' seed is not the teacher's
-            options = demo.parse_arguments(["--seed", str(seed), *length])
+            options = demo.parse_arguments(["--seed", str(seed), *shared])
             options.fast = False if args.plain else None
             path = "plain" if args.plain else "fast"
-            options.output = args.output / f"{variant}-{options.timesteps}-{path}-seed{seed}"
+            options.output = args.output / f"{variant}-{options.reward}-{options.timesteps}-{path}-seed{seed}"
             run = {"variant": variant, "seed": seed, "settings": settings_of(variant, options)}
             result = results.find(run)
             print(f"{variant}, seed {seed}: {'is in ' + str(results.path) if result else 'starts'}", flush=True)
@@ -188,7 +195,8 @@ def main() -> None:
                 results.add(run, result)
                 print(json.dumps(result), flush=True)
             by_variant[variant].append(result)
-    print(f"\n{options.task}, {options.timesteps:,} environment steps, {options.episodes} held-out episodes\n")
+    print(f"\n{options.task}, {options.reward} reward, {options.timesteps:,} environment steps, ", end="")
+    print(f"{options.episodes} held-out episodes\n")
     print(table(by_variant, options.episodes))
 
 

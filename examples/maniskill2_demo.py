@@ -96,7 +96,8 @@ def train(name: str, options: argparse.Namespace, imitation: dict[str, Any] = IM
     """Train one student, evaluate it, and leave model, statistics, logs and result in its folder."""
     th.set_num_threads(1)
     folder = options.output / name.lower()
-    env = make_envs(options.task, N_ENVS, options.seed, wrap=show_teacher, end_on_success=not options.continue_after_success)
+    ends = dict(end_on_success=not options.continue_after_success)
+    env = make_envs(options.task, N_ENVS, options.seed, reward=options.reward, wrap=show_teacher, **ends)
     env = VecNormalize(env, norm_reward=False)
     policy = dict(net_arch=[256, 256], log_std_init=options.log_std_init)
     if name == "RPD":
@@ -113,16 +114,15 @@ def train(name: str, options: argparse.Namespace, imitation: dict[str, Any] = IM
 
     # a trained model acts by itself just as a teacher does
     student = SB3Teacher(model, vec_normalize=env)
-    result = evaluate_teacher(
-        student, make_envs(options.task, N_ENVS, EVALUATION_SEED), options.episodes, seed=EVALUATION_SEED
-    )
+    env = make_envs(options.task, N_ENVS, EVALUATION_SEED, reward=options.reward)
+    result = evaluate_teacher(student, env, options.episodes, seed=EVALUATION_SEED)
     outcome = dict(successes=result.successes, mean_return=result.mean_return, mean_length=result.mean_length, seconds=seconds)
     (folder / "result.json").write_text(json.dumps(outcome))
 
 
 def evaluate_teacher_alone(options: argparse.Namespace) -> TeacherEvaluation:
     """Let the teacher act by itself in the episodes in which the students are evaluated."""
-    env = make_envs(options.task, N_ENVS, EVALUATION_SEED, wrap=show_teacher)
+    env = make_envs(options.task, N_ENVS, EVALUATION_SEED, reward=options.reward, wrap=show_teacher)
     teacher = make_teacher(options.task, EVALUATION_SEED)
     evaluation = evaluate_teacher(teacher, env, options.episodes, seed=EVALUATION_SEED)
     env.close()
@@ -142,7 +142,8 @@ def train_both(options: argparse.Namespace) -> None:
 
 
 def print_table(rows: list[tuple[str, dict[str, Any]]], options: argparse.Namespace) -> None:
-    print(f"\n{options.task}, {options.episodes} held-out episodes of at most {EPISODE_STEPS} steps, seed {options.seed}\n")
+    print(f"\n{options.task}, {options.reward} reward, seed {options.seed}, ", end="")
+    print(f"{options.episodes} held-out episodes of at most {EPISODE_STEPS} steps\n")
     print("|         | success | 95% interval | return | episode length | environment steps | seconds of training |")
     print("|---------|---------|--------------|--------|----------------|-------------------|---------------------|")
     for name, row in rows:
@@ -201,6 +202,9 @@ def film_student(options: argparse.Namespace) -> pathlib.Path:
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", default="LiftCube-v0", choices=["LiftCube-v0", "PickCube-v0", "StackCube-v0"])
+    parser.add_argument(
+        "--reward", default="dense", choices=["dense", "sparse", "maniskill2_dense"], help="of all environments"
+    )
     parser.add_argument("--timesteps", type=int, default=60_000, help="environment steps for each of PPO and RPD")
     parser.add_argument("--episodes", type=int, default=100, help="held-out episodes of each evaluation")
     parser.add_argument("--seed", type=int, default=0)

@@ -1,4 +1,4 @@
-"""The command line: ``sb3-rpd serve``."""
+"""The command line: ``sb3-rpd serve`` and ``sb3-rpd check``."""
 
 import argparse
 import logging
@@ -24,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="sb3-rpd", description="Refined Policy Distillation for Stable-Baselines3.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_serve(commands)
+    _add_check(commands)
     parsed = parser.parse_args(arguments)
     try:
         return int(parsed.run(parser, parsed))
@@ -39,9 +40,7 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         description="Serve a teacher over openpi's websocket protocol, until a SIGINT or SIGTERM.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument(
-        "teacher", help='"package.module:factory", called without arguments; found from the current folder too'
-    )
+    parser.add_argument("teacher", help=_FACTORY_HELP)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at; any but a loopback one needs an API key")
     parser.add_argument("--port", type=int, default=8000, help="port to listen at; 0 for a free one")
     parser.add_argument("--api-key", help=_API_KEY_HELP)
@@ -50,6 +49,7 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.set_defaults(run=_serve)
 
 
+_FACTORY_HELP = '"package.module:factory", called without arguments; found from the current folder too'
 _API_KEY_HELP = f"what clients have to send; better set {_API_KEY_VARIABLE}, for other users of a machine see command lines"
 
 
@@ -85,6 +85,36 @@ def _serve(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> in
     finally:
         teacher.close()
     return 0
+
+
+def _add_check(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "check",
+        help="ask a teacher once and show what an environment offers it",
+        description="Reset an environment, show what it offers a teacher, ask the teacher and check its answer.",
+    )
+    parser.add_argument("teacher", help=_FACTORY_HELP)
+    parser.add_argument("--env", required=True, help="what makes the environment, or a VecEnv; likewise")
+    parser.set_defaults(run=_check)
+
+
+def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
+    from sb3_rpd.common.factories import find_factory
+    from sb3_rpd.evaluation import check_teacher
+    from sb3_rpd.teachers.resolve import make_teacher
+
+    sys.path.insert(0, os.getcwd())
+    env = find_factory(arguments.env, "environment")()
+    try:
+        teacher = make_teacher(arguments.teacher)
+        try:
+            report = check_teacher(teacher, env)
+        finally:
+            teacher.close()
+    finally:
+        env.close()
+    print(report)
+    return 0 if report.complaint is None else 1
 
 
 if __name__ == "__main__":

@@ -1,12 +1,15 @@
 """The package as it is installed: version, types, what importing it costs, what a wheel holds."""
 
+import os
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from importlib.metadata import requires, version
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,8 +21,16 @@ ROOT = Path(__file__).parents[1]
 HEAVY = ("transformers", "sapien", "mani_skill2", "matplotlib", "tensorboard", "websockets")
 
 
-def run_python(code: str) -> str:
-    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+FOLDERS = (".ci", ".github", "benchmarks", "docs", "examples", "sb3_rpd", "scripts", "tests")
+FILES = (
+    *(".pre-commit-config.yaml", ".readthedocs.yaml", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "LICENSE"),
+    *("MANIFEST.in", "Makefile", "README.md", "pyproject.toml", "setup.cfg"),
+)
+
+
+def run_python(code: str, **kwargs: Any) -> str:
+    command = [sys.executable, "-c", code]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **kwargs)
     assert finished.returncode == 0, finished.stderr
     return finished.stdout.strip()
 
@@ -46,7 +57,7 @@ def test_import_is_light(module: str) -> None:
 def test_extras_name_what_they_bring() -> None:
     by_extra = "\n".join(requires("sb3_rpd") or [])
 
-    for extra in ("maniskill2", "extra", "tests", "lint", "docs"):
+    for extra in ("maniskill2", "extra", "tests", "lint", "docs", "dist"):
         assert re.search(rf"extra == ['\"]{extra}['\"]", by_extra), f"no extra {extra!r} in\n{by_extra}"
     # Without an extra nobody gets a simulator.
     assert not [line for line in by_extra.splitlines() if "mani" in line and "extra ==" not in line]
@@ -65,13 +76,18 @@ except ImportError as error:
     assert "sb3_rpd[maniskill2]" in run_python(code)
 
 
+def copy_of_the_project(folder: Path) -> Path:
+    """What is under version control and nothing that was built."""
+    for name in FOLDERS:
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "_build"))
+    for name in FILES:
+        shutil.copy(ROOT / name, folder)
+    return folder
+
+
 @pytest.mark.slow
 def test_wheel_has_the_package_and_nothing_else(tmp_path: Path) -> None:
-    source = tmp_path / "source"
-    shutil.copytree(ROOT / "sb3_rpd", source / "sb3_rpd", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(ROOT / "tests", source / "tests", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
+    source = copy_of_the_project(tmp_path / "source")
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
     subprocess.run([*command, "--wheel-dir", str(tmp_path), str(source)], check=True, timeout=240)
 
@@ -81,3 +97,28 @@ def test_wheel_has_the_package_and_nothing_else(tmp_path: Path) -> None:
     assert {"sb3_rpd/py.typed", "sb3_rpd/version.txt", "sb3_rpd/rpd/rpd.py"} <= package
     assert {name for name in names if ".dist-info/" not in name} == package
     assert [name for name in names if name.endswith("LICENSE")]
+
+
+@pytest.mark.slow
+def test_source_distribution_has_everything_and_installs(tmp_path: Path) -> None:
+    source = copy_of_the_project(tmp_path / "source")
+    before = {str(path.relative_to(source)) for path in source.rglob("*") if path.is_file()}
+    run_python(f"from setuptools import build_meta; build_meta.build_sdist({str(tmp_path)!r})", cwd=source)
+
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as opened:
+        opened.extractall(tmp_path / "unpacked", filter="data")
+    (unpacked,) = (tmp_path / "unpacked").iterdir()
+    names = {str(path.relative_to(unpacked)) for path in unpacked.rglob("*") if path.is_file()}
+    assert {name for name in names if ".egg-info/" not in name} == before | {"PKG-INFO"}
+    assert os.access(unpacked / "scripts" / "install_system_packages.sh", os.X_OK)
+
+    installed = tmp_path / "installed"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, "--target", str(installed), str(unpacked)], check=True, timeout=240)
+    shutil.rmtree(unpacked / "sb3_rpd")
+    # Its own tests, with their settings and helpers, on what was installed
+    tests = "import pytest, sb3_rpd; print(sb3_rpd.__file__); pytest.main(['-q', 'tests/common/test_ppo_loss.py'])"
+    output = run_python(tests, cwd=unpacked, env=os.environ | {"PYTHONPATH": str(installed)})
+    assert output.startswith(str(installed / "sb3_rpd"))
+    assert re.search(r"^\d+ passed in ", output, flags=re.MULTILINE)

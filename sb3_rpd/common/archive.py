@@ -10,6 +10,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_rpd.common.teacher import Teacher
+from sb3_rpd.common.wording import cut
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
@@ -43,6 +44,6 @@ def unpack(text: str, name: str) -> Any:
         return cloudpickle.loads(base64.b64decode(text))
     except Exception as error:
         raise RuntimeError(
-            f"The {name} in this archive cannot be restored here ({error!r}). Give another one in its place: "
+            f"The {name} in this archive cannot be restored here ({cut(repr(error))}). Give another one in its place: "
             f"load(path, {name}=...)."
         ) from error

@@ -9,15 +9,15 @@ from types import TracebackType
 from typing import NamedTuple
 
 import numpy as np
-import torch as th
 from gymnasium import spaces
 
+from sb3_rpd.common.asking import ask_about, explain_failure, set_up, take_actions
 from sb3_rpd.common.buffers import TeacherLabelsMixin
 from sb3_rpd.common.errors import TeacherError
-from sb3_rpd.common.teacher import Teacher, TeacherOutput
-from sb3_rpd.common.teacher_inputs import stack, stack_inputs
-from sb3_rpd.common.teacher_outputs import CheckedOutput, check_teacher_output
+from sb3_rpd.common.teacher import Teacher
+from sb3_rpd.common.teacher_outputs import CheckedOutput
 from sb3_rpd.common.type_aliases import TeacherInfo
+from sb3_rpd.common.wording import cut
 
 #: A teacher that needs no more seconds for a batch is quicker asked than handed to a thread.
 QUICK_BATCH_SECONDS = 2e-3
@@ -31,6 +31,7 @@ class LabelStatistics(NamedTuple):
     :param missing: Those of them that have none, because the answer failed or was not usable.
     :param seconds: Time spent inside the teacher.
     :param complaint: The first cause of a missing label, None if none is missing.
+    :param clipped: The share of its numbers that were clipped to the action space, summed over the labels.
     :param unseen: Entries that have none because nothing was known to ask about, as after loading.
     """
 
@@ -38,7 +39,13 @@ class LabelStatistics(NamedTuple):
     missing: int = 0
     seconds: float = 0.0
     complaint: str | None = None
+    clipped: float = 0.0
     unseen: int = 0
+
+    @property
+    def clipped_share(self) -> float:
+        """The share of the labels' numbers that were clipped to the action space; 0 where there are no labels."""
+        return self.clipped / (self.asked - self.missing) if self.asked > self.missing else 0.0
 
     @property
     def missing_share(self) -> float:
@@ -59,6 +66,7 @@ class LabelStatistics(NamedTuple):
             self.missing + other.missing,
             self.seconds + other.seconds,
             self.complaint or other.complaint,
+            self.clipped + other.clipped,
             self.unseen + other.unseen,
         )
 
@@ -112,18 +120,12 @@ class Labeler:
     def __init__(
         self, teacher: Teacher | None, action_space: spaces.Space, to_policy_units: Callable[[np.ndarray], np.ndarray]
     ) -> None:
-        if np.any(getattr(action_space, "start", 0)):
-            raise TeacherError(
-                f"Stable-Baselines3 trains in {action_space} as if it began at 0, so a teacher's actions would be taken for "
-                "others. Wrap the environment so that its actions begin at 0."
-            )
+        set_up(teacher, action_space)
         self.teacher = teacher
         self.action_space = action_space
         self.to_policy_units = to_policy_units
         self._has_answered = False
         self._has_warned = False
-        if teacher is not None:
-            teacher.setup(action_space)
 
     @property
     def source(self) -> str:
@@ -144,7 +146,7 @@ class Labeler:
         :return: What it took.
         :raises TeacherError: if the teacher fails, or answers with a wrong shape or dtype, before it ever answered well.
         """
-        return self._label(buffer, queries, self._predict)
+        return self._label(buffer, queries, self._ask)
 
     def take_actions(self, buffer: TeacherLabelsMixin, queries: LabelQueries) -> LabelStatistics:
         """
@@ -155,29 +157,28 @@ class Labeler:
         :return: What it took.
         :raises TeacherError: if an action has the wrong shape or dtype before any had the right one.
         """
-        return self._label(buffer, queries, lambda infos: stack("action", [info["action"] for info in infos]))
+        return self._label(buffer, queries, lambda infos: take_actions(infos, self.action_space))
 
-    def _predict(self, infos: Sequence[TeacherInfo]) -> np.ndarray | TeacherOutput:
+    def _ask(self, infos: Sequence[TeacherInfo]) -> CheckedOutput:
         if self.teacher is None:
             raise TeacherError("there is no teacher to ask where an environment's controller gives no action")
-        observations, instructions = stack_inputs(infos)
-        # Gradients are switched off for each thread by itself
-        with th.no_grad():
-            return self.teacher.predict(observations, instructions)
+        return ask_about(self.teacher, infos, self.action_space)
 
     def _label(
         self,
         buffer: TeacherLabelsMixin,
         queries: LabelQueries,
-        answer: Callable[[Sequence[TeacherInfo]], np.ndarray | TeacherOutput],
+        answer: Callable[[Sequence[TeacherInfo]], CheckedOutput],
     ) -> LabelStatistics:
         started, n_asked = time.perf_counter(), len(queries.infos)
         try:
-            output = check_teacher_output(answer(queries.infos), self.action_space, n_asked)
+            output = answer(queries.infos)
         except Exception as error:
-            complaint = str(error) if isinstance(error, TeacherError) else f"{self.source} raised {error!r}"
             if not self._has_answered:
-                raise TeacherError(f"The first query to {self.source} failed: {complaint}") from error
+                raise TeacherError(
+                    f"The first query to {self.source} failed: {explain_failure(error, queries.infos)}."
+                ) from error
+            complaint = str(error) if isinstance(error, TeacherError) else f"it raised {cut(repr(error))}"
             self.warn_once(complaint)
             return LabelStatistics(n_asked, n_asked, time.perf_counter() - started, complaint)
         self._has_answered = True
@@ -191,7 +192,8 @@ class Labeler:
         if output.complaint is not None:
             self.warn_once(output.complaint)
         missing = int(np.isnan(output.actions).any(axis=1).sum())
-        return LabelStatistics(len(steps), missing, seconds, output.complaint)
+        clipped = 0.0 if output.clipped is None else float(output.clipped.sum())
+        return LabelStatistics(len(steps), missing, seconds, output.complaint, clipped)
 
     def warn_once(self, complaint: str) -> None:
         """
@@ -203,8 +205,8 @@ class Labeler:
             return
         self._has_warned = True
         warnings.warn(
-            f"Labels are missing: {complaint}. Training goes on without them, the log counts them as teacher/missing; "
-            "this is said once.",
+            f"Labels are missing from {self.source}: {complaint}. Training goes on without them, the log counts them as "
+            "teacher/missing; this is said once.",
             stacklevel=2,
         )
 

@@ -26,6 +26,7 @@ from sb3_rpd.common.distributions import (
     logits_by_dimension,
 )
 from sb3_rpd.common.labels import TeacherLabels, labeled_mean
+from sb3_rpd.common.wording import cut, function_name, shortened
 
 #: A discrete teacher's probability counts as no less than this in a logarithm: it may rule actions out.
 MIN_TEACHER_PROBABILITY = 1e-8
@@ -115,14 +116,14 @@ class WeightedLoss(ImitationLoss):
             return
         object.__setattr__(self, "weights", tuple(float(weight) for weight in self.weights))
         if not all(math.isfinite(weight) and weight >= 0.0 for weight in self.weights):
-            raise ValueError(f"The weights of an imitation loss must be finite and >= 0, not {self.weights}.")
+            raise ValueError(f"The weights of an imitation loss must be finite and >= 0, not {cut(self.weights)}.")
 
     def check(self, action_space: spaces.Space[Any], squash_output: bool) -> None:
         action_dim = get_action_dim(action_space)
         if self.weights is not None and len(self.weights) != action_dim:
             raise ValueError(
-                f"{type(self).__name__} has {len(self.weights)} weights, but an action of {action_space} has {action_dim} "
-                f"dimensions: give {action_dim} weights, or none."
+                f"{type(self).__name__} has {len(self.weights)} weights, but an action of {cut(action_space)} has "
+                f"{action_dim} dimensions: give {action_dim} weights, or none."
             )
 
     def weigh(self, terms: th.Tensor) -> th.Tensor:
@@ -304,7 +305,9 @@ class Cosine(WeightedLoss):
         object.__setattr__(self, "groups", groups)
         for name, indices in groups.items():
             if not indices or len(set(indices)) != len(indices):
-                raise ValueError(f"Cosine's group {name!r} must name each of its dimensions once, not {indices}.")
+                raise ValueError(
+                    f"Cosine's group {cut(repr(name))} must name each of its dimensions once, not {cut(indices)}."
+                )
         if not groups:
             raise ValueError('Cosine needs at least one group of dimensions, such as {"translation": (0, 1, 2)}.')
 
@@ -315,15 +318,15 @@ class Cosine(WeightedLoss):
         if self.groups is None:
             if action_dim != 7:
                 raise ValueError(
-                    f"Cosine's default groups are for a 7-dimensional end-effector action, but {action_space} has "
+                    f"Cosine's default groups are for a 7-dimensional end-effector action, but {cut(action_space)} has "
                     f'{action_dim} dimensions: name its groups, as in Cosine(groups={{"translation": (0, 1, 2)}}).'
                 )
             return
         for name, indices in self.groups.items():
             if not all(0 <= index < action_dim for index in indices):
                 raise ValueError(
-                    f"Cosine's group {name!r} names the dimensions {indices}, but an action of {action_space} has "
-                    f"{action_dim} dimensions: indices go from 0 to {action_dim - 1}."
+                    f"Cosine's group {cut(repr(name))} names the dimensions {cut(indices)}, but an action of "
+                    f"{cut(action_space)} has {action_dim} dimensions: indices go from 0 to {action_dim - 1}."
                 )
 
     def per_sample(self, distribution: Distribution, labels: TeacherLabels, ratio: th.Tensor, clip_range: float) -> th.Tensor:
@@ -359,6 +362,9 @@ _LOSSES: Mapping[str, type[ImitationLoss]] = {
 }
 
 
+_NAMES = shortened(("auto", *_LOSSES), limit=len(_LOSSES) + 1)
+
+
 def make_imitation_loss(loss: str | ImitationLoss, action_space: spaces.Space[Any], squash_output: bool) -> ImitationLoss:
     """
     Find the loss of that name, and make sure that it fits the action space.
@@ -369,16 +375,30 @@ def make_imitation_loss(loss: str | ImitationLoss, action_space: spaces.Space[An
     :param squash_output: Whether the policy squashes its actions with a tanh (gSDE only).
     :return: The loss.
     :raises ValueError: if there is none of that name, or if it does not fit.
+    :raises TypeError: if it is neither a name nor a loss.
     """
     if isinstance(loss, str):
         name = loss
         if name == "auto":
             name = "mse" if isinstance(action_space, spaces.Box) else "nll"
         if name not in _LOSSES:
-            raise ValueError(f"There is no imitation loss {loss!r}: choose one of 'auto', {str(list(_LOSSES))[1:-1]}.")
+            raise ValueError(f"There is no imitation loss {cut(repr(loss))}: choose one of {_NAMES}.")
         loss = _LOSSES[name]()
+    if not isinstance(loss, ImitationLoss):
+        raise TypeError(f"imitation_loss must be one of the names {_NAMES}, or an ImitationLoss; {_why_no_loss(loss)}.")
     loss.check(action_space, squash_output)
     return loss
+
+
+def _why_no_loss(loss: Any) -> str:
+    if isinstance(loss, type):
+        return f"this is the class {loss.__name__}, not an instance of it: write {loss.__name__}()"
+    if callable(loss):
+        return (
+            f"this is a function, {function_name(loss)}: put it into a subclass of ImitationLoss, as "
+            "per_sample(self, distribution, labels, ratio, clip_range), which returns a loss of shape (batch,)"
+        )
+    return f"this is {cut(repr(loss))}, of type {type(loss).__name__}"
 
 
 def _sum_by_group(terms: th.Tensor, groups: th.Tensor) -> th.Tensor:
@@ -389,8 +409,8 @@ def _sum_by_group(terms: th.Tensor, groups: th.Tensor) -> th.Tensor:
 def _require_box(loss: ImitationLoss, action_space: spaces.Space[Any]) -> None:
     if not isinstance(action_space, spaces.Box):
         raise ValueError(
-            f"{type(loss).__name__} measures a distance between continuous actions, and those of {action_space} have none: "
-            "take the loss 'nll' (what 'auto' means for this space), or 'kl' if the teacher gives logits."
+            f"{type(loss).__name__} measures a distance between continuous actions, and those of {cut(action_space)} have "
+            "none: take the loss 'nll' (what 'auto' means for this space), or 'kl' if the teacher gives logits."
         )
 
 

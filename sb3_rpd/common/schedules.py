@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from numbers import Real
 from typing import NamedTuple, TypeAlias
 
+from sb3_rpd.common.wording import cut, function_name
+
 
 class TrainingProgress(NamedTuple):
     """
@@ -160,13 +162,15 @@ class ProgressCoef(CoefSchedule):
             coef = float(self.schedule(progress_remaining))
         except (TypeError, AttributeError) as error:
             raise self._misfit(error) from error
-        _check_coef(f"The imitation coefficient {self.schedule!r} at progress_remaining={progress_remaining}", coef)
+        name = function_name(self.schedule)
+        _check_coef(f"The imitation coefficient {name} at progress_remaining={progress_remaining}", coef)
         return coef
 
     def _misfit(self, error: Exception) -> TypeError:
         return TypeError(
-            f"{self.schedule!r} cannot be the imitation coefficient ({error}): it must take progress_remaining, a number "
-            "from 1 to 0, and return a number. To look at more than that, subclass CoefSchedule."
+            f"{function_name(self.schedule)} cannot be the imitation coefficient ({cut(error)}): it must take "
+            "progress_remaining, a number from 1 to 0, and return a number. To look at more than that, subclass "
+            "CoefSchedule."
         )
 
 
@@ -187,7 +191,7 @@ def make_coef_schedule(value: CoefLike) -> CoefSchedule:
         return ProgressCoef(value)
     raise TypeError(
         "The imitation coefficient must be a number >= 0, a CoefSchedule such as CosineCoef(timesteps=1_000_000), or a "
-        f"function of progress_remaining, not {value!r}."
+        f"function of progress_remaining, not {cut(repr(value))}."
     )
 
 

@@ -20,7 +20,9 @@ from stable_baselines3.common.vec_env.util import dict_to_obs
 
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.input_tracker import has_same_values
+from sb3_rpd.common.questions import Questions
 from sb3_rpd.common.type_aliases import RawObservation, TeacherInfo
+from sb3_rpd.common.wording import cut, shortened
 from sb3_rpd.common.wrappers import TEACHER_INFO_KEY, TeacherActionWrapper
 
 _NO_INFO: dict[str, Any] = {}
@@ -198,7 +200,7 @@ def _offered_in(info: dict[str, Any]) -> TeacherInfo | None:
     offered = info[TEACHER_INFO_KEY]
     if isinstance(offered, dict) and ("observation" in offered or "action" in offered):
         return offered
-    keys = f" with the keys {sorted(map(str, offered))[:5]}" if isinstance(offered, dict) else ""
+    keys = f" with the keys {shortened(sorted(map(str, offered)))}" if isinstance(offered, dict) else ""
     raise TeacherError(
         f'An environment has an info["{TEACHER_INFO_KEY}"] of its own, a {type(offered).__name__}{keys}. Under this key RPD '
         "looks for what a TeacherActionWrapper offers the teacher: let the environment, or the wrapper that puts it there, "
@@ -245,12 +247,12 @@ def _channels_last(images: np.ndarray) -> np.ndarray:
     return np.moveaxis(images, 1, -1)
 
 
-def stack_inputs(infos: Sequence[TeacherInfo]) -> tuple[RawObservation, list[str] | None]:
+def stack_inputs(infos: Sequence[TeacherInfo]) -> Questions:
     """
     Put what the teacher may see of several states into one batch.
 
     :param infos: One for each state, each with an ``"observation"``.
-    :return: Observations with first axis n, and the instructions, None where the environments give none.
+    :return: The questions, without instructions where the environments give none.
     :raises TeacherError: if they do not offer the same things.
     """
     instructions = [info["instruction"] for info in infos if "instruction" in info]
@@ -260,10 +262,11 @@ def stack_inputs(infos: Sequence[TeacherInfo]) -> tuple[RawObservation, list[str
     first = observations[0]
     if not all(_offers_same(first, observation) for observation in observations):
         offers = sorted({_offer(observation) for observation in observations})
-        raise TeacherError(f"the environments offer different things to the teacher: {' and '.join(offers)}")
+        raise TeacherError(f"the environments offer different things to the teacher: {cut(' and '.join(offers), 400)}")
     if not isinstance(first, dict):
-        return stack("observation", observations), instructions or None
-    return {name: stack(name, [observation[name] for observation in observations]) for name in first}, instructions or None
+        return Questions(stack("observation", observations), instructions or None)
+    stacked = {name: stack(name, [observation[name] for observation in observations]) for name in first}
+    return Questions(stacked, instructions or None)
 
 
 def _offers_same(first: RawObservation, second: RawObservation) -> bool:
@@ -273,7 +276,7 @@ def _offers_same(first: RawObservation, second: RawObservation) -> bool:
 
 
 def _offer(observation: RawObservation) -> str:
-    return ", ".join(sorted(observation)) if isinstance(observation, dict) else "a single array"
+    return cut(", ".join(sorted(observation)), 150) if isinstance(observation, dict) else "a single array"
 
 
 def stack(name: str, arrays: list[np.ndarray]) -> np.ndarray:
@@ -286,5 +289,5 @@ def stack(name: str, arrays: list[np.ndarray]) -> np.ndarray:
     arrays = [np.asarray(array) for array in arrays]
     shapes = {array.shape for array in arrays}
     if len(shapes) > 1:
-        raise TeacherError(f"the environments offer {name!r} in different shapes: {sorted(shapes)}")
+        raise TeacherError(f"the environments offer {cut(repr(name), 60)} in different shapes: {shortened(sorted(shapes))}")
     return np.array(arrays)

@@ -1,6 +1,7 @@
 """Checks what a teacher answered before any of it becomes a label."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium import spaces
@@ -8,6 +9,7 @@ from stable_baselines3.common.preprocessing import get_action_dim
 
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.teacher import TeacherOutput
+from sb3_rpd.common.wording import cut, shortened
 
 #: How far outside a Box an action may lie, as a share of the Box's width, and still be clipped to it.
 BOX_TOLERANCE = 0.01
@@ -20,26 +22,33 @@ class CheckedOutput(NamedTuple):
     :param actions: Shape (n, action_dim), float32; inside the Box or valid integers. Rows of NaN are not usable.
     :param distribution: Shape (n, k), float32: standard deviations (Box) or logits (discrete); None if not given.
     :param complaint: Why the NaN rows are not usable, None if there are none.
+    :param clipped: Shape (n,): the share of each action's numbers that were clipped to a Box, here or by the teacher; 0 in NaN
+        rows. None for other spaces.
     """
 
     actions: np.ndarray
     distribution: np.ndarray | None = None
     complaint: str | None = None
+    clipped: np.ndarray | None = None
 
 
-def check_teacher_output(answer: np.ndarray | TeacherOutput, action_space: spaces.Space, n_queries: int) -> CheckedOutput:
+def check_teacher_output(
+    answer: np.ndarray | TeacherOutput, action_space: spaces.Space, n_queries: int, source: str = "The teacher"
+) -> CheckedOutput:
     """
     Check an answer against the action space.
 
     :param answer: What ``Teacher.predict`` returned for ``n_queries`` observations.
     :param action_space: The action space of one environment.
     :param n_queries: The number of observations that the teacher was given.
+    :param source: Who gave the answer, for messages.
     :return: The answer with the rows that cannot be used (NaN, outside the space) masked by NaN and the cause named.
-    :raises TeacherError: if the answer's shape or dtype does not fit the action space, which no single row can mend.
+    :raises TeacherError: if the answer's shape or dtype does not fit the action space, which concerns all rows.
     """
-    output = answer if isinstance(answer, TeacherOutput) else TeacherOutput(answer)
-    actions = _numeric(output.actions, (n_queries, *(action_space.shape or ())), "actions", action_space)
+    output = TeacherOutput.of(answer)
+    actions = _numeric(output.actions, (n_queries, *(action_space.shape or ())), f"{source}'s actions", action_space)
     actions = actions.reshape(n_queries, get_action_dim(action_space))
+    given = actions
     if isinstance(action_space, spaces.Box):
         actions, complaint = _check_box(actions, action_space)
         distribution = output.std
@@ -50,7 +59,7 @@ def check_teacher_output(answer: np.ndarray | TeacherOutput, action_space: space
         expected = (n_queries, n_logits(action_space))
     if distribution is not None:
         name = "std" if isinstance(action_space, spaces.Box) else "logits"
-        distribution = _numeric(distribution, expected, name, action_space).reshape(n_queries, -1)
+        distribution = _numeric(distribution, expected, f"{source}'s {name}", action_space).reshape(n_queries, -1)
         # A Gaussian fitted to equal samples has a std of 0, an action that is ruled out a logit of -inf
         usable = (distribution >= 0) & np.isfinite(distribution) if name == "std" else distribution < np.inf
         rows = usable.all(axis=1)
@@ -58,7 +67,8 @@ def check_teacher_output(answer: np.ndarray | TeacherOutput, action_space: space
             actions[~rows] = np.nan
             distribution[~rows] = 1.0
             complaint = complaint or f"{_count(~rows)} NaN, infinity or a negative standard deviation in the {name}"
-    return CheckedOutput(actions, distribution, complaint)
+    clipped = _clipped_share(given, actions, output.clipped) if isinstance(action_space, spaces.Box) else None
+    return CheckedOutput(actions, distribution, complaint, clipped)
 
 
 def n_logits(action_space: spaces.Space) -> int:
@@ -75,16 +85,35 @@ def n_logits(action_space: spaces.Space) -> int:
     return get_action_dim(action_space)
 
 
-def _numeric(array: np.ndarray, shape: tuple[int, ...], name: str, action_space: spaces.Space) -> np.ndarray:
-    array = np.asarray(array)
-    if not (np.issubdtype(array.dtype, np.number) or array.dtype == bool) or np.iscomplexobj(array):
-        raise TeacherError(f"The teacher's {name} have dtype {array.dtype}; real numbers are needed for {action_space}.")
-    if array.shape != shape:
-        raise TeacherError(
-            f"The teacher's {name} have shape {array.shape}, but shape {shape} is needed: one row for each of the "
-            f"{shape[0]} observations it was given, in the action space {action_space}."
+def _numeric(given: Any, shape: tuple[int, ...], name: str, action_space: spaces.Space) -> np.ndarray:
+    try:
+        array = np.asarray(given)
+        is_real = (np.issubdtype(array.dtype, np.number) or array.dtype == bool) and not np.iscomplexobj(array)
+        if is_real and array.shape == shape:
+            return array.astype(np.float32)
+        complaint = f"have shape {cut(array.shape)}" if is_real else f"have dtype {cut(array.dtype)}, not one of real numbers"
+    except Exception as error:  # rows of different lengths, a tensor on a GPU
+        complaint = f"are no array ({cut(error)})"
+    what, cure = _not_meant_as_array(given) or (complaint, "")
+    raise TeacherError(
+        f"{name} {what}, but shape {shape} is needed: one row for each of the {shape[0]} observations, in the action space "
+        f"{cut(action_space)}.{cure}"
+    )
+
+
+def _not_meant_as_array(given: Any) -> tuple[str, str] | None:
+    """What is returned by mistake, and what to return in its place."""
+    if given is None:
+        return "are None", " A `return` may be missing."
+    if isinstance(given, tuple):
+        types = cut(", ".join(type(part).__name__ for part in given))
+        return (
+            f"are a tuple ({types})",
+            " Return the actions alone, and of a Stable-Baselines3 model pass the model itself, not its predict.",
         )
-    return array.astype(np.float32)
+    if isinstance(given, Mapping):
+        return f"are a dict ({shortened(given)})", " Return the actions alone, or TeacherOutput(actions, std=...)."
+    return None
 
 
 def _check_box(actions: np.ndarray, space: spaces.Box) -> tuple[np.ndarray, str | None]:
@@ -99,13 +128,20 @@ def _check_box(actions: np.ndarray, space: spaces.Box) -> tuple[np.ndarray, str 
         complaint = f"{_count(not_finite)} NaN or infinity in the action"
     elif outside.any():
         complaint = (
-            f"{_count(outside)} an action outside of {space} by more than {BOX_TOLERANCE:.0%} of its width, the first "
-            f"one {actions[outside][0].tolist()}. A teacher's actions must be in the environment's units; clip them in "
+            f"{_count(outside)} an action outside of {cut(space)} by more than {BOX_TOLERANCE:.0%} of its width, the first "
+            f"one {cut(actions[outside][0].tolist())}. A teacher's actions must be in the environment's units; clip them in "
             "the teacher if they are meant to saturate"
         )
     checked = np.clip(actions, low, high).astype(np.float32)
     checked[not_finite | outside] = np.nan
     return checked, complaint
+
+
+def _clipped_share(given: np.ndarray, checked: np.ndarray, clipped_by_teacher: np.ndarray | None) -> np.ndarray:
+    clipped = (given != checked).sum(axis=1)
+    if clipped_by_teacher is not None:
+        clipped = clipped + np.asarray(clipped_by_teacher)
+    return np.where(np.isnan(checked).any(axis=1), 0.0, clipped / checked.shape[1])
 
 
 def _check_integers(actions: np.ndarray, space: spaces.Space) -> tuple[np.ndarray, str | None]:
@@ -121,8 +157,8 @@ def _check_integers(actions: np.ndarray, space: spaces.Space) -> tuple[np.ndarra
     if valid.all():
         return actions, None
     complaint = (
-        f"{_count(~valid)} NaN, or an action that is not a whole number from 0 to {(n_choices - 1).tolist()}, the first one "
-        f"{actions[~valid][0].tolist()}"
+        f"{_count(~valid)} NaN, or an action that is not a whole number from 0 to {cut((n_choices - 1).tolist())}, the "
+        f"first one {cut(actions[~valid][0].tolist())}"
     )
     actions[~valid] = np.nan
     return actions, complaint

@@ -6,7 +6,10 @@ from typing import Any, TypeAlias
 import gymnasium as gym
 import numpy as np
 
+from sb3_rpd.common.errors import ERRORS_OF_OTHER_ARGUMENTS, TeacherError
+from sb3_rpd.common.instructions import read_instruction
 from sb3_rpd.common.type_aliases import TeacherInfo
+from sb3_rpd.common.wording import cut, function_name
 
 #: The key of ``info`` under which the wrapper's ``TeacherInfo`` travels through any vectorized environment.
 TEACHER_INFO_KEY = "teacher"
@@ -30,10 +33,13 @@ class TeacherActionWrapper(gym.Wrapper[Any, Any, Any, Any]):
     :param env: The environment to wrap.
     :param observation: What the teacher sees: for each name a callable from the wrapped environment to an array.
         The arrays are copied, so a source may reuse its own memory.
-    :param instruction: What the teacher is told to do: a string, or a callable from the wrapped environment to one.
+    :param instruction: What the teacher is told to do: a text (``read_instruction``), or a callable from the wrapped
+        environment to one.
     :param controller: A callable from the wrapped environment to a finished action in the environment's units.
         Then no teacher is asked; the action is the label.
     :raises ValueError: if there is nothing to offer, or both an observation and a controller.
+    :raises TypeError: if a source or the controller cannot be called.
+    :raises TeacherError: if the instruction is no text.
     """
 
     def __init__(
@@ -58,9 +64,23 @@ class TeacherActionWrapper(gym.Wrapper[Any, Any, Any, Any]):
                     f"render_mode={env.render_mode!r}) to offer its rendered frame."
                 )
             observation = {"frame": _rendered_frame}
+        if observation is not None and not isinstance(observation, Mapping):
+            given = function_name(observation) if callable(observation) else cut(repr(observation), 100)
+            raise TypeError(
+                f"TeacherActionWrapper(observation=...) is a dict from names to functions of the environment, not {given}: "
+                "write observation={'name': function}."
+            )
+        for name, source in (observation or {}).items():
+            _check_source(f"observation {name!r}", source)
+        if controller is not None:
+            _check_source("controller", controller)
         self._observation = dict(observation or {})
+        if instruction is not None and not callable(instruction):
+            instruction = read_instruction(instruction, "TeacherActionWrapper's instruction")
         self._instruction = instruction
         self._controller = controller
+        #: The sources that have been called and were right.
+        self._has_worked: set[str] = set()
         #: What was offered last, None before the first reset.
         self.teacher_info: TeacherInfo | None = None
 
@@ -81,11 +101,39 @@ class TeacherActionWrapper(gym.Wrapper[Any, Any, Any, Any]):
 
     def _offer(self) -> TeacherInfo:
         if self._controller is not None:
-            return {"action": np.array(self._controller(self.env))}
-        offered: TeacherInfo = {"observation": {name: np.array(read(self.env)) for name, read in self._observation.items()}}
+            return {"action": self._read("controller", self._controller)}
+        observation = {name: self._read(f"observation {name!r}", read) for name, read in self._observation.items()}
+        offered: TeacherInfo = {"observation": observation}
         if self._instruction is not None:
             offered["instruction"] = self._instruction if isinstance(self._instruction, str) else self._instruction(self.env)
         return offered
+
+    def _read(self, what: str, source: ObservationSource) -> np.ndarray:
+        """What a source gives, copied. What is wrong with the source itself shows when it is first called."""
+        try:
+            array = np.array(source(self.env))
+        except Exception as error:
+            if what in self._has_worked or type(error) not in ERRORS_OF_OTHER_ARGUMENTS:
+                raise
+            raise TeacherError(
+                f"The {cut(what)} of a TeacherActionWrapper, {function_name(source)}, raised {cut(repr(error))}. It is called "
+                "with the wrapped environment, not with an observation: read what it needs off the environment."
+            ) from error
+        if array.dtype == object:
+            raise TeacherError(
+                f"The {cut(what)} of a TeacherActionWrapper, {function_name(source)}, gave {cut(repr(array.tolist()), 100)}, "
+                "which is no array of numbers. Is a `return` missing?"
+            )
+        self._has_worked.add(what)
+        return array
+
+
+def _check_source(what: str, source: Any) -> None:
+    if not callable(source):
+        raise TypeError(
+            f"The {cut(what)} of a TeacherActionWrapper is {cut(repr(source), 100)}, which cannot be called: it must be a "
+            "function of the environment that returns an array."
+        )
 
 
 def _rendered_frame(env: gym.Env[Any, Any]) -> np.ndarray:

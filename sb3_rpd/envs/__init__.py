@@ -13,6 +13,7 @@ from sb3_rpd.envs.maniskill2 import (
     proprioception,
     task_instruction,
 )
+from sb3_rpd.envs.step_cost import StepCostWrapper
 
 __all__ = [
     "ASSET_FREE_TASKS",
@@ -20,6 +21,7 @@ __all__ = [
     "CameraView",
     "CubeState",
     "RenderingUnavailableError",
+    "StepCostWrapper",
     "human_frame",
     "make_maniskill2_env",
     "make_maniskill2_vec_env",

@@ -1,6 +1,27 @@
 """How good teachers and students are."""
 
+from sb3_rpd.evaluation.aggregates import (
+    Estimate,
+    interquartile_mean,
+    performance_profile,
+    probability_of_improvement,
+    stratified_bootstrap,
+)
 from sb3_rpd.evaluation.intervals import wilson_interval
+from sb3_rpd.evaluation.keep_best import KeepBest
+from sb3_rpd.evaluation.teacher_check import TeacherCheck, check_teacher
 from sb3_rpd.evaluation.teacher_evaluation import TeacherEvaluation, evaluate_teacher
 
-__all__ = ["TeacherEvaluation", "evaluate_teacher", "wilson_interval"]
+__all__ = [
+    "Estimate",
+    "KeepBest",
+    "TeacherCheck",
+    "TeacherEvaluation",
+    "check_teacher",
+    "evaluate_teacher",
+    "interquartile_mean",
+    "performance_profile",
+    "probability_of_improvement",
+    "stratified_bootstrap",
+    "wilson_interval",
+]

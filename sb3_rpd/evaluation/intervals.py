@@ -5,14 +5,12 @@ from statistics import NormalDist
 
 
 def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
-    r"""
+    """
     Wilson's score interval for the probability of success, from a number of independent trials.
 
-    With :math:`\hat{p}` successes per trial and :math:`z` the normal quantile of the confidence level it is
+    With p successes per trial, n trials and z the normal quantile of the confidence level it is ::
 
-    .. math::
-        \frac{1}{1 + z^2/n} \left( \hat{p} + \frac{z^2}{2n}
-        \pm z \sqrt{\frac{\hat{p}(1 - \hat{p})}{n} + \frac{z^2}{4n^2}} \right)
+        (p + z^2 / 2n  +-  z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n)
 
     (E. B. Wilson, *Probable inference, the law of succession, and statistical inference*, Journal of the American
     Statistical Association 22 (1927), 209-212). Unlike the textbook interval it is sound for few trials and near 0 and 1.

@@ -8,11 +8,12 @@ import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
+from sb3_rpd.common.asking import ask_about, take_actions
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.teacher import Teacher
-from sb3_rpd.common.teacher_inputs import TeacherInputReader, stack_inputs
-from sb3_rpd.common.teacher_outputs import check_teacher_output
+from sb3_rpd.common.teacher_inputs import TeacherInputReader
 from sb3_rpd.common.type_aliases import TeacherInfo
+from sb3_rpd.common.wording import shortened
 from sb3_rpd.evaluation.intervals import wilson_interval
 from sb3_rpd.teachers.resolve import make_teacher
 
@@ -95,12 +96,11 @@ def evaluate_teacher(
 def _act(teacher: Teacher, inputs: list[TeacherInfo], action_space: spaces.Space) -> np.ndarray:
     """What the teacher does in each environment; where a controller in the environment has answered, that."""
     if all("action" in entry for entry in inputs):
-        answer: Any = np.stack([entry["action"] for entry in inputs])
+        output = take_actions(inputs, action_space)
     else:
-        answer = teacher.predict(*stack_inputs(inputs))
-    output = check_teacher_output(answer, action_space, len(inputs))
+        output = ask_about(teacher, inputs, action_space)
     if output.complaint is not None:
-        raise TeacherError(f"The teacher cannot act alone: {output.complaint}.")
+        raise TeacherError(f"The teacher {teacher!r} cannot act alone: {output.complaint}.")
     actions = output.actions.reshape(len(inputs), *(action_space.shape or ()))
     return actions if isinstance(action_space, spaces.Box) else actions.astype(np.int64)
 
@@ -109,6 +109,7 @@ def _is_success(info: dict[str, Any]) -> bool:
     if "is_success" not in info:
         raise ValueError(
             'An episode ended without info["is_success"], so it cannot be told whether the teacher succeeded. Let '
-            f"the environment (or a wrapper around it) write that key in its last step; info has only {sorted(info)}."
+            "the environment (or a wrapper around it) write that key in its last step; info has only "
+            f"{shortened(sorted(info), limit=8)}."
         )
     return bool(info["is_success"])

@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, ClassVar, NamedTuple
 
 import torch as th
@@ -43,6 +44,28 @@ def log_ratio(mean: th.Tensor, log_std: th.Tensor, rows: Rows) -> LogRatio:
     return LogRatio(th.add(-constant - rows.old_log_prob, squares.sum(dim=1), alpha=-0.5), score, squares)
 
 
+@cache
+def clamp_passes_at_its_bounds() -> bool:
+    """:return: Whether ``th.clamp`` has a gradient at its bounds: up to torch 2.13 it is 1 there, from 2.14 on 0."""
+    with th.enable_grad():
+        bound = th.ones(1, requires_grad=True)
+        (gradient,) = th.autograd.grad(bound.clamp(-1.0, 1.0), bound)
+    return bool(gradient.item() == 1.0)
+
+
+def passes_clamp(values: th.Tensor, clamped: th.Tensor, low: float, high: float) -> th.Tensor:
+    """
+    :param values: What ``th.clamp(values, low, high)`` is given.
+    :param clamped: What it returns.
+    :param low: Its lower bound.
+    :param high: Its upper bound.
+    :return: Where its gradient is 1 and not 0 with the installed torch, of the same shape.
+    """
+    if clamp_passes_at_its_bounds():
+        return values == clamped
+    return (values > low) & (values < high)
+
+
 def ppo_gradient(outputs: Outputs, rows: Rows, settings: PPOLossSettings) -> tuple[Outputs, th.Tensor]:
     """
     The gradient of ``sb3_rpd.common.ppo_loss.ppo_loss``, whose advantages are normalized already.
@@ -55,10 +78,14 @@ def ppo_gradient(outputs: Outputs, rows: Rows, settings: PPOLossSettings) -> tup
     n_rows = len(rows.returns)
     log_ratios, score, squares = log_ratio(outputs.mean, outputs.log_std, rows)
     ratio = th.exp(log_ratios)
+    low, high = 1.0 - settings.clip_range, 1.0 + settings.clip_range
     surrogate = rows.advantages * ratio
-    clipped = rows.advantages * ratio.clamp(1.0 - settings.clip_range, 1.0 + settings.clip_range)
-    # No gradient where the clipped one is the smaller; written so that a NaN stays one
-    of_log_prob = th.where(surrogate > clipped, 0.0, surrogate).mul_(-1.0 / n_rows)
+    clipped_ratio = ratio.clamp(low, high)
+    # 2 where the surrogate is the smaller, 0 where the clipped one is. Where they are equal th.min gives each its half, and
+    # that of the clipped one passes the clamp or does not
+    halves = (rows.advantages * clipped_ratio).sub_(surrogate).sign_().add_(1.0)
+    halves.masked_fill_(passes_clamp(ratio, clipped_ratio, low, high), 2.0)
+    of_log_prob = surrogate.mul_(halves).mul_(-0.5 / n_rows)
     of_mean = score.mul_(of_log_prob.unsqueeze(1))
     # The entropy's gradient is 1 in each dimension
     of_log_std = th.mv(squares.t(), of_log_prob) - (of_log_prob.sum() + settings.ent_coef)
@@ -66,8 +93,10 @@ def ppo_gradient(outputs: Outputs, rows: Rows, settings: PPOLossSettings) -> tup
     error = outputs.values - rows.returns
     if settings.clip_range_vf is not None:
         change = outputs.values - rows.old_values
-        clipped_change = change.clamp(-settings.clip_range_vf, settings.clip_range_vf)
-        error = (rows.old_values + clipped_change - rows.returns) * (change == clipped_change)
+        low, high = -settings.clip_range_vf, settings.clip_range_vf
+        clipped_change = change.clamp(low, high)
+        passes = passes_clamp(change, clipped_change, low, high)
+        error = (rows.old_values + clipped_change - rows.returns) * passes
     return Outputs(of_mean, of_log_std, error.mul_(2.0 * settings.vf_coef / n_rows)), log_ratios
 
 

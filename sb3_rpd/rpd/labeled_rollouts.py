@@ -13,6 +13,7 @@ from stable_baselines3.common.callbacks import BaseCallback, CallbackList, Conve
 from stable_baselines3.common.type_aliases import MaybeCallback
 from stable_baselines3.common.vec_env import VecEnv
 
+from sb3_rpd.common.asking import check_offer
 from sb3_rpd.common.buffer_check import check_labels_follow
 from sb3_rpd.common.buffers import TeacherLabelsMixin, give_room_for_labels, with_teacher_labels
 from sb3_rpd.common.callbacks import CollectingGuard, LabelingCallback
@@ -21,9 +22,11 @@ from sb3_rpd.common.input_tracker import TeacherInputTracker, View, copied
 from sb3_rpd.common.label_choice import LabelChoice
 from sb3_rpd.common.labeling import Labeler, LabelStatistics, RolloutLabeling
 from sb3_rpd.common.losses import ImitationLoss, make_imitation_loss
+from sb3_rpd.common.misleading_reward import MisleadingRewardWatch
 from sb3_rpd.common.schedules import ConstantCoef, make_coef_schedule
 from sb3_rpd.common.teacher import Teacher
 from sb3_rpd.common.teacher_inputs import TeacherInputReader
+from sb3_rpd.common.wording import cut
 from sb3_rpd.rpd.student_archive import StudentArchive
 from sb3_rpd.teachers.resolve import make_teacher
 
@@ -54,6 +57,7 @@ class LabeledRollouts(StudentArchive):
     _is_collecting: bool = False
     #: The last buffer that was found to keep labels and entries together.
     _checked_buffer: RolloutBuffer | None = None
+    _reward_watch: MisleadingRewardWatch | None = None
 
     def _setup_model(self) -> None:
         buffer_class = self.rollout_buffer_class
@@ -95,6 +99,8 @@ class LabeledRollouts(StudentArchive):
         self._check_arguments()
         if reset_num_timesteps:
             self._restart_imitation_coef()
+        if reset_num_timesteps or self._reward_watch is None:
+            self._reward_watch = MisleadingRewardWatch()
         # SB3's condition
         self._is_reset_by_learn = reset_num_timesteps or self._last_obs is None
         prepared = super()._setup_learn(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)
@@ -115,6 +121,9 @@ class LabeledRollouts(StudentArchive):
             self._tracker.keep(self._last_obs, View(self._reader.after_reset(copied(self._last_obs))))
         else:
             self._tracker.settle(self._last_obs)
+        known = self._tracker.find(self._last_obs)
+        if known is not None and known.inputs is not None:
+            check_offer(known.inputs, self.action_space)
         is_rpds = getattr(self.collect_rollouts, "__module__", "").split(".")[0] == __name__.split(".")[0]
         if self._labeler is None or is_rpds or make_coef_schedule(self.imitation_coef) == ConstantCoef(0.0):
             return super()._init_callback(callback, progress_bar)
@@ -143,8 +152,9 @@ class LabeledRollouts(StudentArchive):
             self._teacher_is_quick = False
         if self._build_imitation_loss().needs_distribution and not self._labeler.gives_distribution:
             raise TeacherError(
-                f"imitation_loss={self.imitation_loss!r} compares distributions, but {self._labeler.source} gives actions "
-                'only. Use "mse" (Box) or "nll", or a teacher whose predict() returns a TeacherOutput with std or logits.'
+                f"imitation_loss={cut(repr(self.imitation_loss))} compares distributions, but {self._labeler.source} gives "
+                'actions only. Use "mse" (Box) or "nll", or a teacher whose predict() returns a TeacherOutput with std or '
+                "logits."
             )
 
     def _to_policy_units(self, actions: np.ndarray) -> np.ndarray:
@@ -170,6 +180,8 @@ class LabeledRollouts(StudentArchive):
         :raises TeacherError: if the teacher does not fit the environment, or too many of its labels are missing.
         """
         self._current_imitation_coef = self._next_imitation_coef()
+        if self._reward_watch is not None:
+            self._reward_watch.update(self.ep_info_buffer, self.ep_success_buffer)
         self._is_collecting = True
         try:
             if self._labeler is None or not self._has_room_for_labels(rollout_buffer):
@@ -221,9 +233,11 @@ class LabeledRollouts(StudentArchive):
         self.logger.record("teacher/seconds", statistics.seconds)
         self.logger.record("teacher/queries_per_state", statistics.asked / n_entries)
         self.logger.record("teacher/missing", statistics.missing + statistics.unseen)
+        self.logger.record("teacher/clipped", statistics.clipped_share)
         self.logger.record("train/labeled", rollout_buffer.labeled_fraction())
 
     def _stop_for_missing_labels(self, statistics: LabelStatistics) -> None:
+        assert self._labeler is not None
         self.logger.dump(step=self.num_timesteps)
         path = pathlib.Path(self.tensorboard_log or ".", f"rpd_stopped_at_{self.num_timesteps}_steps.zip")
         self.save(path)
@@ -234,6 +248,7 @@ class LabeledRollouts(StudentArchive):
             saved += f', the statistics of VecNormalize as "{statistics_path}"'
         raise TeacherError(
             f"{statistics.missing} of {statistics.asked} labels of this rollout are missing, more than "
-            f"max_missing_labels={self.max_missing_labels:.0%}: {statistics.complaint}. {saved}. Mend the teacher and go on "
-            f"with {type(self).__name__}.load(path, env=env, teacher=teacher).learn(..., reset_num_timesteps=False)."
+            f"max_missing_labels={self.max_missing_labels:.0%}, from {self._labeler.source}: {statistics.complaint}. {saved}. "
+            "Mend the teacher and go on with "
+            f"{type(self).__name__}.load(path, env=env, teacher=teacher).learn(..., reset_num_timesteps=False)."
         )

@@ -14,6 +14,7 @@ from sb3_rpd.common.losses import ImitationLoss
 from sb3_rpd.common.schedules import CoefSchedule
 from sb3_rpd.common.teacher import Teacher
 from sb3_rpd.rpd.imitation_training import ImitationTraining
+from sb3_rpd.rpd.misplaced_teacher import naming_misplaced_teacher
 
 SelfRPD = TypeVar("SelfRPD", bound="RPD")
 
@@ -159,7 +160,8 @@ class RPD(ImitationTraining, PPO):
         self.bf16 = bf16
 
         if _init_setup_model:
-            self._setup_model()
+            with naming_misplaced_teacher(learning_rate):
+                self._setup_model()
 
     def learn(
         self: SelfRPD,

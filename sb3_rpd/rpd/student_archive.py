@@ -13,6 +13,7 @@ from stable_baselines3.common.type_aliases import GymEnv
 
 from sb3_rpd.common.archive import pack, unpack
 from sb3_rpd.common.losses import ImitationLoss
+from sb3_rpd.common.wording import cut
 from sb3_rpd.rpd.imitation_coefficient import ImitationCoefficient
 
 SelfStudentArchive = TypeVar("SelfStudentArchive", bound="StudentArchive")
@@ -35,6 +36,7 @@ class StudentArchive(ImitationCoefficient, OnPolicyAlgorithm):
             "_checked_buffer",
             "_is_reset_by_learn",
             "_is_collecting",
+            "_reward_watch",
             "_has_said_plain_ppo",
         ]
         # In the archive's ``rpd_state``, where a plain PPO that loads the student does not look
@@ -68,8 +70,8 @@ class StudentArchive(ImitationCoefficient, OnPolicyAlgorithm):
             return pack(self.imitation_coef)
         except Exception as error:
             warnings.warn(
-                f"The imitation_coef {self.imitation_coef!r} is not saved with the student ({error}); to train on, it must be "
-                "given again: load(path, imitation_coef=...).",
+                f"The imitation_coef {cut(repr(self.imitation_coef))} is not saved with the student ({cut(error)}); to train "
+                "on, it must be given again: load(path, imitation_coef=...).",
                 stacklevel=3,
             )
             return None

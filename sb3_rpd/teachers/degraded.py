@@ -7,8 +7,11 @@ import numpy as np
 from gymnasium import spaces
 
 from sb3_rpd.common.errors import TeacherError
-from sb3_rpd.common.teacher import Teacher, TeacherOutput
+from sb3_rpd.common.questions import Questions
+from sb3_rpd.common.teacher import Teacher, ask_teacher
 from sb3_rpd.common.type_aliases import RawObservation
+from sb3_rpd.common.wording import cut, shortened
+from sb3_rpd.teachers.faults import TeacherFault
 from sb3_rpd.teachers.resolve import make_teacher
 
 #: What the name of an observation's history ends with: ``HistoryWrapper`` offers it.
@@ -18,6 +21,7 @@ PAST_SUFFIX = "_past"
 class DegradedTeacher(Teacher):
     """
     Another teacher's actions with noise, a bias, a late gripper and plain nonsense in some states; clipped to the Box.
+    ``faults`` holds what else it gets wrong each time: an inverted axis, a stall near its aim, an aim that is misjudged.
 
     The same seed and the same queries in the same order since ``setup`` give the same answers, however the queries are
     cut into batches.
@@ -28,6 +32,8 @@ class DegradedTeacher(Teacher):
     :param gripper_delay: The last dimension of the action, the gripper, is what the teacher would have said so many steps ago.
         A teacher has no memory, so the environment must offer, beside each observation ``x``, its history ``x_past`` of
         shape (n, length, ...), ``x_past[:, -k]`` being k steps old: see ``HistoryWrapper``.
+    :param faults: Further systematic errors. All of them change what the teacher sees, of the past as well, and then, one
+        after the other, what it does; noise and bias come on top.
     :param wrong_fraction: Share of the states that are answered by an action drawn uniformly from the Box.
     :param seed: Seed of all that is random.
     :raises ValueError: if a setting is out of its range.
@@ -40,6 +46,7 @@ class DegradedTeacher(Teacher):
         noise_std: float | Sequence[float] | np.ndarray = 0.0,
         bias: float | Sequence[float] | np.ndarray = 0.0,
         gripper_delay: int = 0,
+        faults: Sequence[TeacherFault] = (),
         wrong_fraction: float = 0.0,
         seed: int = 0,
     ) -> None:
@@ -47,6 +54,7 @@ class DegradedTeacher(Teacher):
         self.noise_std = np.asarray(noise_std, dtype=np.float64)
         self.bias = np.asarray(bias, dtype=np.float64)
         self.gripper_delay = gripper_delay
+        self.faults = tuple(faults)
         self.wrong_fraction = wrong_fraction
         self.seed = seed
         if (self.noise_std < 0).any():
@@ -57,12 +65,17 @@ class DegradedTeacher(Teacher):
             raise ValueError(f"wrong_fraction={wrong_fraction} is not between 0 and 1.")
         self._space: spaces.Box | None = None
 
+    def __repr__(self) -> str:
+        return f"DegradedTeacher({self.teacher!r})"
+
     def setup(self, action_space: spaces.Space) -> None:
         self.teacher.setup(action_space)
         if not isinstance(action_space, spaces.Box):
-            raise TeacherError(f"A DegradedTeacher adds noise to actions in a Box, not in {action_space}.")
+            raise TeacherError(f"A DegradedTeacher adds noise to actions in a Box, not in {cut(action_space)}.")
         if self.wrong_fraction > 0 and not action_space.is_bounded():
-            raise TeacherError(f"wrong_fraction draws actions uniformly from the Box, which needs bounds: {action_space}.")
+            raise TeacherError(
+                f"wrong_fraction draws actions uniformly from the Box, which needs bounds: {cut(action_space)}."
+            )
         for name, value in (("noise_std", self.noise_std), ("bias", self.bias)):
             if value.ndim > 0 and value.shape != action_space.shape:
                 raise TeacherError(f"{name} has the shape {value.shape}, the environment's actions {action_space.shape}.")
@@ -77,6 +90,8 @@ class DegradedTeacher(Teacher):
         actions = self._ask(observations, instructions)
         if self.gripper_delay > 0:
             actions[..., -1] = self._ask(self._past(observations), instructions)[..., -1]
+        for fault in self.faults:
+            actions = fault.act(observations, actions)
         actions += self.bias + self.noise_std * self._noise_rng.standard_normal(actions.shape)
         # drawn for every state, so that the streams stay in step
         nonsense = self._wrong_rng.uniform(size=actions.shape)
@@ -90,8 +105,9 @@ class DegradedTeacher(Teacher):
         self.teacher.close()
 
     def _ask(self, observations: RawObservation, instructions: Sequence[str] | None) -> np.ndarray:
-        answer = self.teacher.predict(observations, instructions)
-        return np.array(answer.actions if isinstance(answer, TeacherOutput) else answer, dtype=np.float64)
+        for fault in self.faults:
+            observations = fault.see(observations)
+        return np.array(ask_teacher(self.teacher, Questions(observations, instructions)).actions, dtype=np.float64)
 
     def _past(self, observations: RawObservation) -> RawObservation:
         """The observations of ``gripper_delay`` steps ago."""
@@ -100,8 +116,8 @@ class DegradedTeacher(Teacher):
         if not present or missing:
             raise TeacherError(
                 f"gripper_delay={self.gripper_delay} needs the past: the environment does not offer "
-                f"{missing or 'named observations'}. Put HistoryWrapper(env, source, length={self.gripper_delay}) below its "
-                "TeacherActionWrapper, and offer read_past there."
+                f"{shortened(missing) if missing else 'named observations'}. Put HistoryWrapper(env, source, "
+                f"length={self.gripper_delay}) below its TeacherActionWrapper, and offer read_past there."
             )
         assert isinstance(observations, dict)
         length = min(observations[name + PAST_SUFFIX].shape[1] for name in present)

@@ -13,8 +13,10 @@ import numpy as np
 from gymnasium import spaces
 
 from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.offers import describe_observations
 from sb3_rpd.common.teacher import Teacher
 from sb3_rpd.common.type_aliases import RawObservation
+from sb3_rpd.common.wording import cut
 from sb3_rpd.envs.maniskill2.privileged import CubeState
 from sb3_rpd.teachers.quaternions import from_axis_angle, inverse, multiply, rotate, to_rotation_vector
 
@@ -190,18 +192,28 @@ class ScriptedTeacher(Teacher):
             raise ValueError(f"There is no scripted controller for {task!r}, only for {', '.join(SCRIPTED_TASKS)}.")
         self.task = task
 
+    def __repr__(self) -> str:
+        return f"ScriptedTeacher({self.task!r})"
+
     def setup(self, action_space: spaces.Space) -> None:
         if not (isinstance(action_space, spaces.Box) and action_space == spaces.Box(-1, 1, (7,), action_space.dtype)):
             raise TeacherError(
                 f"The scripted teacher of {self.task} acts in pd_ee_delta_pose, a Box of 7 numbers in [-1, 1]; the "
-                f"environment's action space is {action_space}. Make it with control_mode='pd_ee_delta_pose'."
+                f"environment's action space is {cut(action_space)}. Make it with control_mode='pd_ee_delta_pose'."
             )
 
     def predict(self, observations: RawObservation, instructions: Sequence[str] | None = None) -> np.ndarray:
         if not isinstance(observations, dict) or "privileged" not in observations:
-            offered = sorted(observations) if isinstance(observations, dict) else "a single array"
             raise TeacherError(
-                f"The scripted teacher needs the observation 'privileged', the environment offers {offered}: wrap it in "
+                f"The scripted teacher needs the observation 'privileged', the environment offers "
+                f"{describe_observations(observations)}: wrap it in "
                 "TeacherActionWrapper(env, observation={'privileged': privileged_state})."
             )
-        return _CONTROLLERS[self.task](CubeState.unpack(observations["privileged"].astype(np.float64)))
+        state = CubeState.unpack(observations["privileged"].astype(np.float64))
+        # an action space cannot tell pd_ee_delta_pose from pd_ee_target_delta_pose or pd_ee_delta_pose_align
+        if (state.acts_by_delta_pose < 0.5).any():
+            raise TeacherError(
+                f"The scripted teacher of {self.task} acts in pd_ee_delta_pose, and the environment has another control mode "
+                "with the same action space. Make it with control_mode='pd_ee_delta_pose'."
+            )
+        return _CONTROLLERS[self.task](state)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -22,16 +23,21 @@ from stable_baselines3.common.save_util import load_from_pkl
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.offers import describe_observations
 from sb3_rpd.common.teacher import Teacher, TeacherOutput
 from sb3_rpd.common.type_aliases import RawObservation
+from sb3_rpd.common.wording import cut, shortened
+from sb3_rpd.teachers.action_masks import MASK_NAMES, find_action_masks, only_allowed
+from sb3_rpd.teachers.units import ActionConversion, ConvertActions, make_conversion
 
 
-def _same_actions(teacher_space: spaces.Space, env_space: spaces.Space) -> bool:
-    """Whether an action of one space means the same in the other; the dtype of a Box does not matter."""
+def _same_actions(teacher_space: spaces.Space, env_space: spaces.Space, convert: ActionConversion) -> bool:
+    """Whether a converted action of one space means the same in the other; the dtype of a Box does not matter."""
     if isinstance(teacher_space, spaces.Box) and isinstance(env_space, spaces.Box):
-        return teacher_space.shape == env_space.shape and bool(
-            np.allclose(teacher_space.low, env_space.low) and np.allclose(teacher_space.high, env_space.high)
-        )
+        ends = np.asarray(convert(np.stack([teacher_space.low, teacher_space.high])))
+        if ends.shape[1:] != env_space.shape:
+            return False
+        return bool(np.allclose(ends.min(axis=0), env_space.low) and np.allclose(ends.max(axis=0), env_space.high))
     return bool(teacher_space == env_space)
 
 
@@ -42,7 +48,7 @@ def _load_model(path: Path, algorithm: type[BaseAlgorithm]) -> BaseAlgorithm:
         raise
     except Exception as error:
         raise TeacherError(
-            f"{path} does not load as a {algorithm.__name__} model ({type(error).__name__}: {error}). "
+            f"{path} does not load as a {algorithm.__name__} model ({type(error).__name__}: {cut(error)}). "
             "Name the class that saved it (algorithm=...), or load it yourself and pass the model."
         ) from error
 
@@ -69,13 +75,19 @@ class SB3Teacher(Teacher):
     a set of logits: PPO, A2C and whatever else has an ``ActorCriticPolicy``, unless it squashes its actions.
     For all other models (SAC, TD3, DQN, ...) the answer is the action alone.
 
+    A model that takes action masks (MaskablePPO) gets those that the environment offers as "action_mask" or "action_masks",
+    of shape (n, choices), true where an action is allowed; a state in which none is has no answer.
+
     :param model: The model, or the path of the archive that its ``save()`` wrote.
     :param vec_normalize: The statistics of the model's own training, or the path that ``VecNormalize.save()`` wrote;
-        None for a model that was trained without. An object is copied: what happens to it later does not matter.
+        None for those of the ``VecNormalize`` in the model's own environment, if it has one. An object is copied: what
+        happens to it later does not matter.
     :param algorithm: The class that saved ``model``, where that is a path.
     :param deterministic: Whether to answer with the mode of the model's distribution, which touches no random number
         generator. A teacher that samples draws from the process's own generators (torch's and numpy's) and so
         changes what a student draws from them.
+    :param convert_actions: From the units of the model's training to the environment's: a ``ConvertActions``. With a
+        function the teacher gives no distribution.
     :raises TeacherError: if the archive does not load, or if the model is recurrent: a teacher has no memory.
     """
 
@@ -86,6 +98,7 @@ class SB3Teacher(Teacher):
         *,
         algorithm: type[BaseAlgorithm] = PPO,
         deterministic: bool = True,
+        convert_actions: ConvertActions = None,
     ) -> None:
         self.model = model if isinstance(model, BaseAlgorithm) else _load_model(Path(model), algorithm)
         if hasattr(self.model.policy, "lstm_actor"):
@@ -93,22 +106,42 @@ class SB3Teacher(Teacher):
                 f"{type(self.model).__name__} is recurrent, and a teacher answers each state by itself, in any order. "
                 "Run such a model inside the environment instead: TeacherActionWrapper(env, controller=...)."
             )
-        self.vec_normalize = None if vec_normalize is None else _load_statistics(vec_normalize)
+        statistics = self.model.get_vec_normalize_env() if vec_normalize is None else vec_normalize
+        self.vec_normalize = None if statistics is None else _load_statistics(statistics)
         self.deterministic = deterministic
+        self.convert_actions = make_conversion(convert_actions)
+        self._takes_masks = "action_masks" in signature(self.model.predict).parameters
         policy = self.model.policy
-        self.gives_distribution = deterministic and isinstance(policy, ActorCriticPolicy) and not policy.squash_output
+        self.gives_distribution = (
+            deterministic
+            and isinstance(policy, ActorCriticPolicy)
+            and not policy.squash_output
+            and self.convert_actions.keeps_distribution
+        )
+
+    def __repr__(self) -> str:
+        return f"SB3Teacher({type(self.model).__name__})"
 
     def setup(self, action_space: spaces.Space) -> None:
-        if not _same_actions(self.model.action_space, action_space):
+        if not _same_actions(self.model.action_space, action_space, self.convert_actions):
             raise TeacherError(
-                f"The teacher model acts in {self.model.action_space}, the environment in {action_space}. "
-                "Train the teacher with the environment's control mode, or wrap the environment to match."
+                f"The teacher model acts in {cut(self.model.action_space)}, the environment in {cut(action_space)}. "
+                "Train the teacher with the environment's control mode, wrap the environment to match, or convert the actions "
+                "(convert_actions)."
             )
 
-    def predict(self, observations: RawObservation, instructions: Sequence[str] | None = None) -> np.ndarray | TeacherOutput:
+    def predict(self, observations: RawObservation, instructions: Sequence[str] | None = None) -> TeacherOutput:
         observation = self._normalize(self._select(observations))
+        return self.convert_actions.output(self._answer(observation, observations))
+
+    def _answer(self, observation: RawObservation, offered: RawObservation) -> TeacherOutput:
+        """The model's own answer, in the units of its training."""
+        if self._takes_masks:
+            masks = find_action_masks(offered, self.model.action_space)
+            actions = self.model.predict(observation, deterministic=self.deterministic, action_masks=masks)[0]  # type: ignore[call-arg]
+            return TeacherOutput(only_allowed(actions, masks, self.model.action_space))
         if not self.gives_distribution:
-            return self.model.predict(observation, deterministic=self.deterministic)[0]
+            return TeacherOutput(self.model.predict(observation, deterministic=self.deterministic)[0])
         policy = self.model.policy
         assert isinstance(policy, ActorCriticPolicy)
         policy.set_training_mode(False)
@@ -121,18 +154,19 @@ class SB3Teacher(Teacher):
         space = self.model.observation_space
         if isinstance(space, spaces.Dict):
             if not isinstance(observations, dict) or not set(space.spaces) <= set(observations):
-                offered = sorted(observations) if isinstance(observations, dict) else "a single array"
                 raise TeacherError(
-                    f"The teacher model needs the observations {sorted(space.spaces)}, the environment offers {offered}."
+                    f"The teacher model needs the observations {shortened(sorted(space.spaces))}, the environment offers "
+                    f"{describe_observations(observations)}."
                 )
             return {name: observations[name] for name in space.spaces}
         if isinstance(observations, dict):
-            if len(observations) != 1:
+            meant = [name for name in observations if not (self._takes_masks and name in MASK_NAMES)]
+            if len(meant) != 1:
                 raise TeacherError(
-                    f"The teacher model takes one array of {space}, the environment offers {sorted(observations)}: "
-                    "let its TeacherActionWrapper offer only the one that is meant."
+                    f"The teacher model takes one array of {cut(space)}, the environment offers "
+                    f"{describe_observations(observations)}: let its TeacherActionWrapper offer only the one that is meant."
                 )
-            return next(iter(observations.values()))
+            return observations[meant[0]]
         return observations
 
     def _normalize(self, observation: RawObservation) -> RawObservation:
@@ -155,7 +189,7 @@ class SB3Teacher(Teacher):
             assert isinstance(space, spaces.Box)
             # gSDE as well: given the state, its actions are Gaussian and their dimensions independent
             std = distribution.distribution.stddev.cpu().numpy().reshape(actions.shape)
-            return TeacherOutput(np.clip(actions, space.low, space.high), std=std)
+            return TeacherOutput(actions, std=std).clip(space)
         if isinstance(distribution, MultiCategoricalDistribution):
             logits = th.cat([categorical.logits for categorical in distribution.distribution], dim=1)
         else:

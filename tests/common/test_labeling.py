@@ -56,6 +56,12 @@ def test_statistics_add_up_and_keep_the_first_complaint() -> None:
     assert LabelStatistics().missing_share == 0.0
 
 
+def test_clipped_share_is_that_of_the_labels_that_there_are() -> None:
+    merged = LabelStatistics(4, 1, clipped=1.5).merged(LabelStatistics(6, 3, clipped=1.0))
+    assert merged.clipped_share == 2.5 / 6
+    assert LabelStatistics(3, 3).clipped_share == 0.0
+
+
 def test_teacher_is_quick_by_the_seconds_for_a_full_batch() -> None:
     # 0.004 s for 1000 entries are 0.001 s for a batch of 250, and 0.004 s for one of 1000
     statistics = LabelStatistics(asked=1000, seconds=0.004)
@@ -121,6 +127,17 @@ def test_distribution_is_kept() -> None:
     assert labeler.gives_distribution
     labeler.ask(buffer, batch(query(3, 1)))
     assert buffer._flat_distributions[1 * N_STEPS + 3].tolist() == [4.0, 2.0]
+
+
+def test_clipped_numbers_are_counted() -> None:
+    # Of six numbers one is beyond 100 by less than a hundredth of the width, and one row is too far out to be a label
+    answers = np.array([[101.0, 0.0], [100.0, -100.0], [0.0, 300.0]])
+    queries = batch(*(query(step, 0) for step in range(3)))
+    with pytest.warns(UserWarning, match="outside of Box"):
+        statistics = make_labeler(lambda observations: answers).ask(make_buffer(), queries)
+    assert statistics.missing == 1
+    assert statistics.clipped == 0.5
+    assert statistics.clipped_share == 0.25
 
 
 # ---------------------------------------------------------------- failures

@@ -579,6 +579,36 @@ def test_wrong_arguments_are_named(make, message):
         make()
 
 
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (MSE, r"the class MSE, not an instance of it: write MSE\(\)"),
+        (Cosine, r"write Cosine\(\)"),
+        (
+            lambda student, teacher: 0.0,
+            r"a function, <lambda> at test_losses\.py:\d+: put it into a subclass of ImitationLoss",
+        ),
+        (th.nn.functional.mse_loss, r"a function, mse_loss at functional\.py:\d+: put it"),
+        (th.nn.MSELoss(), r"a function, a torch\.nn\.modules\.loss\.MSELoss: put it"),
+        (None, "this is None, of type NoneType"),
+        ({"mse": 1.0} | {str(i): 1.0 for i in range(10_000)}, "of type dict"),
+    ],
+)
+def test_what_is_no_loss_says_what_to_write(loss, message):
+    with pytest.raises(TypeError, match=message) as caught:
+        make_imitation_loss(loss, BOX, False)
+    assert "one of the names 'auto', 'mse', 'l1', 'huber', 'nll', 'bc', 'kl', 'cosine'" in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
+def test_messages_about_a_large_space_are_short():
+    space = spaces.Box(-np.linspace(1.0, 2.0, 900, dtype=np.float32), np.ones(900, np.float32))
+    for loss in (MSE(weights=[1.0] * 899), Cosine(), Cosine(groups={"g" * 900: range(901)}), "x" * 5000):
+        with pytest.raises(ValueError, match=r"dimensions|no imitation loss") as caught:
+            make_imitation_loss(loss, space, False)
+        assert len(str(caught.value)) < 1000
+
+
 def test_a_loss_of_ones_own_is_a_few_lines():
     class Sign(ImitationLoss):
         def per_sample(self, distribution, labels, ratio, clip_range):

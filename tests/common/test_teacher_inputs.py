@@ -194,15 +194,15 @@ def test_present_view_where_nobody_can_tell() -> None:
 def test_batch_is_stacked_by_name_in_the_order_in_which_they_come() -> None:
     first = {"observation": {"a": np.ones(2), "b": np.zeros(())}}
     second = {"observation": {"b": np.ones(()), "a": np.zeros(2)}}
-    observations, instructions = stack_inputs([first, second])
-    assert observations["a"].tolist() == [[1, 1], [0, 0]]
-    assert observations["b"].tolist() == [0, 1]
-    assert instructions is None
+    questions = stack_inputs([first, second])
+    assert questions.observations["a"].tolist() == [[1, 1], [0, 0]]
+    assert questions.observations["b"].tolist() == [0, 1]
+    assert questions.instructions is None
 
 
 def test_instructions_are_for_all_or_for_none() -> None:
     told = [{"observation": np.zeros(1), "instruction": f"go {env}"} for env in range(2)]
-    assert stack_inputs(told)[1] == ["go 0", "go 1"]
+    assert stack_inputs(told).instructions == ["go 0", "go 1"]
     with pytest.raises(TeacherError, match="2 of 3 environments give an instruction"):
         stack_inputs([*told, {"observation": np.zeros(1)}])
 
@@ -213,7 +213,7 @@ def test_instructions_are_for_all_or_for_none() -> None:
         ({"a": np.zeros(1)}, {"b": np.zeros(1)}, "different things to the teacher: a and b"),
         ({"a": np.zeros(1)}, np.zeros(1), "different things to the teacher: a and a single array"),
         (np.zeros(1), {"a": np.zeros(1)}, "different things to the teacher: a and a single array"),
-        ({"a": np.zeros(1)}, {"a": np.zeros(2)}, r"'a' in different shapes: \[\(1,\), \(2,\)\]"),
+        ({"a": np.zeros(1)}, {"a": np.zeros(2)}, r"'a' in different shapes: \(1,\), \(2,\)"),
         (np.zeros((2, 2)), np.zeros(2), "'observation' in different shapes"),
     ],
 )

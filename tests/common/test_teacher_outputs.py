@@ -48,9 +48,66 @@ def test_every_other_shape_is_an_error_that_names_both(space: spaces.Space, n: i
     assert f"shape {shape}, but shape {wanted} is needed" in str(caught.value)
 
 
-@pytest.mark.parametrize("answer", [np.full((1, 2), "a"), np.full((1, 2), None), np.full((1, 2), 1j), None, {"a": 1}])
+@pytest.mark.parametrize(
+    ("answer", "cure"),
+    [
+        (None, r"actions are None, but .* A `return` may be missing\.$"),
+        ((np.zeros((1, 2)), None), r"are a tuple \(ndarray, NoneType\), but .* Return the actions alone.*not its predict\.$"),
+        (
+            (np.zeros((1, 2)), np.ones((1, 2))),
+            r"are a tuple \(ndarray, ndarray\), but .* Return the actions alone",
+        ),
+        (
+            {"actions": np.zeros((1, 2))},
+            r"a dict \('actions'\), but .* Return the actions alone, or TeacherOutput\(actions, std=...\)",
+        ),
+        ([[0.0], [0.0, 1.0]], "rows|dtype object|inhomogeneous"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Creating an ndarray from ragged")
+def test_what_is_no_array_says_what_to_return(answer: Any, cure: str) -> None:
+    with pytest.raises(TeacherError, match=cure) as caught:
+        check_teacher_output(answer, FLAT, 1)
+    assert "shape (1, 2) is needed" in str(caught.value)
+
+
+def wide_boxes(size: int) -> spaces.Box:
+    low = np.random.default_rng(size).uniform(-2.0, -1.0, size).astype(np.float32)
+    return spaces.Box(low, low + 1.0)
+
+
+large_spaces = st.one_of(
+    st.integers(1, 3000).map(wide_boxes),
+    st.lists(st.integers(1, 10**6), min_size=1, max_size=3000).map(spaces.MultiDiscrete),
+    st.integers(1, 3000).map(spaces.MultiBinary),
+    npst.array_shapes(max_dims=8, max_side=3).map(lambda shape: spaces.Box(-1.0, 1.0, shape, np.float32)),
+)
+
+
+@given(
+    space=large_spaces, n=st.integers(1, 3), offset=st.sampled_from([1e-3, 0.5, np.pi, 1e10, np.nan]), seed=st.integers(0, 9)
+)
+def test_no_complaint_is_long(space: spaces.Space, n: int, offset: float, seed: int) -> None:
+    space.seed(seed)
+    answer = np.stack([space.sample() for _ in range(n)]) + offset
+    complaint = check_teacher_output(answer, space, n).complaint
+    assert len(complaint or "") < 1000
+    wrong: list[Any] = [
+        answer[..., None],
+        answer.astype(str),
+        tuple(answer.reshape(-1)),
+        {str(i): 0 for i in range(5000)},
+        [answer, 0],
+    ]
+    for given_answer in wrong:
+        with pytest.raises(TeacherError) as caught:
+            check_teacher_output(given_answer, space, n + 1)
+        assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("answer", [np.full((1, 2), "a"), np.full((1, 2), None), np.full((1, 2), 1j)])
 def test_what_is_no_real_number_is_an_error(answer: Any) -> None:
-    with pytest.raises(TeacherError, match="dtype"):
+    with pytest.raises(TeacherError, match=r"have dtype .*, not one of real numbers"):
         check_teacher_output(answer, FLAT, 1)
 
 
@@ -58,6 +115,16 @@ def test_what_is_no_real_number_is_an_error(answer: Any) -> None:
 def test_all_real_dtypes_are_taken(dtype: Any) -> None:
     assert check_teacher_output(np.ones((1, 2), dtype), FLAT, 1).actions.tolist() == [[1.0, 1.0]]
     assert check_teacher_output(np.ones((1, 2), dtype), MULTIDISCRETE, 1).actions.tolist() == [[1.0, 1.0]]
+
+
+def test_clipped_numbers_are_counted_in_the_rows_that_are_labels() -> None:
+    # One number of two clipped here; none; both outside, and too far; one by the teacher; one here and one by the teacher
+    answer = np.array([[[-1.019, 5.0]], [[-1.0, 10.0]], [[9.0, 10.09]], [[1.0, 5.0]], [[1.0, 10.09]]])
+    output = check_teacher_output(TeacherOutput(answer, clipped=np.array([0, 0, 0, 1, 1])), BOX, 5)
+    assert output.clipped.tolist() == [0.5, 0.0, 0.0, 0.5, 1.0]
+    assert np.isnan(output.actions[2]).all()
+    assert check_teacher_output(answer, BOX, 5).clipped.tolist() == [0.5, 0.0, 0.0, 0.0, 0.5]
+    assert check_teacher_output(np.array([1]), spaces.Discrete(2), 1).clipped is None
 
 
 def test_box_clips_what_is_just_outside_and_masks_what_is_further() -> None:

@@ -14,6 +14,7 @@ from stable_baselines3.common.env_checker import check_env
 from stable_baselines3.common.monitor import Monitor
 from toy_envs import ACTION_SPACES, DICT_SPACE, IMAGE_SPACE, NamingEnv, SpacesEnv, name_of
 
+from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.wrappers import TEACHER_INFO_KEY, TeacherActionWrapper
 
 
@@ -148,3 +149,75 @@ def test_reset_passes_seed_and_options_on() -> None:
     toy = Recording()
     TeacherActionWrapper(toy, observation={"name": name_of}).reset(seed=3, options={"a": 1})
     assert toy.arguments == (3, {"a": 1})
+
+
+# ---------------------------------------------------------------- sources that are none
+
+
+def of_observations(observations: Any) -> np.ndarray:
+    return observations["name"] * 2.0
+
+
+def test_sources_that_cannot_be_called_say_what_to_write() -> None:
+    with pytest.raises(
+        TypeError, match=r"not of_observations at test_wrappers\.py:\d+: write observation=\{'name': function\}"
+    ):
+        TeacherActionWrapper(NamingEnv(), observation=of_observations)
+    with pytest.raises(TypeError, match=r"a dict from names to functions of the environment, not \['name'\]"):
+        TeacherActionWrapper(NamingEnv(), observation=["name"])
+    with pytest.raises(
+        TypeError, match=r"The observation 'state' .* is array\(\[0\., 0\.\]\), which cannot be called.*function of the env"
+    ):
+        TeacherActionWrapper(NamingEnv(), observation={"name": name_of, "state": np.zeros(2)})
+    with pytest.raises(TypeError, match=r"The controller .* which cannot be called") as caught:
+        TeacherActionWrapper(NamingEnv(), controller=np.arange(900))
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        of_observations,
+        lambda observations: 2 * observations[:3],
+        lambda observations: observations.mean(axis=0),
+        lambda observations, instructions: observations,
+    ],
+)
+@pytest.mark.parametrize("kind", ["controller", "observation"])
+def test_functions_written_for_observations_are_named(function: Any, kind: str) -> None:
+    kwargs = {"controller": function} if kind == "controller" else {"observation": {"x": function}}
+    env = TeacherActionWrapper(NamingEnv(), **kwargs)
+    with pytest.raises(
+        TeacherError, match=r"at test_wrappers\.py:\d+, raised .*called with the wrapped environment, not with an"
+    ):
+        env.reset()
+
+
+def test_source_that_returns_nothing_is_named() -> None:
+    def forgets(env: gym.Env) -> Any:
+        name_of(env)
+
+    for kwargs in ({"controller": forgets}, {"observation": {"x": forgets}}):
+        with pytest.raises(TeacherError, match=r"forgets at test_wrappers\.py:\d+, gave None, which .* Is a `return` missing"):
+            TeacherActionWrapper(NamingEnv(), **kwargs).reset()
+
+
+def test_errors_of_sources_that_have_worked_are_their_own() -> None:
+    class Broken(ValueError):
+        pass
+
+    def read(env: gym.Env) -> np.ndarray:
+        if env.unwrapped.step_in_episode == 1:
+            raise KeyError("the camera is gone")
+        return name_of(env)
+
+    env = TeacherActionWrapper(NamingEnv(), observation={"name": read})
+    env.reset()
+    with pytest.raises(KeyError, match="the camera is gone"):
+        env.step(np.zeros(3, np.float32))
+
+    def breaks(env: gym.Env) -> np.ndarray:
+        raise Broken
+
+    with pytest.raises(Broken):
+        TeacherActionWrapper(NamingEnv(), observation={"name": breaks}).reset()

@@ -5,6 +5,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize
 
@@ -55,6 +56,12 @@ def test_perfect_teacher_in_one_environment() -> None:
     assert (result.mean_return, result.mean_length) == (3.0, 3.0)
     # Wilson's lower end for 20 of 20 is 20 / (20 + 1.96^2)
     assert result.success_interval == (pytest.approx(20 / (20 + 1.959964**2)), 1.0)
+
+
+def test_network_that_tracks_gradients_is_asked_without_them() -> None:
+    layer = th.nn.Linear(1, 1, bias=False)
+    th.nn.init.ones_(layer.weight)
+    assert evaluate_teacher(lambda observations: layer(th.from_numpy(observations)).numpy(), GuessEnv(), 5).success_rate == 1.0
 
 
 def test_guessing_teacher_succeeds_in_half_of_the_episodes() -> None:

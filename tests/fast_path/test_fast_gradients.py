@@ -12,7 +12,16 @@ from toy_minibatches import assert_equal_to_rounding, make_outputs, make_rows, p
 
 from sb3_rpd.common.losses import KL, L1, MSE, NLL, Cosine, Huber, ImitationLoss
 from sb3_rpd.common.ppo_loss import PPOLossSettings
-from sb3_rpd.fast_path.gradients import AutogradImitation, RegressionImitation, gaussian, imitation_gradient, ppo_gradient
+from sb3_rpd.fast_path import gradients
+from sb3_rpd.fast_path.gradients import (
+    AutogradImitation,
+    RegressionImitation,
+    clamp_passes_at_its_bounds,
+    gaussian,
+    imitation_gradient,
+    passes_clamp,
+    ppo_gradient,
+)
 from sb3_rpd.fast_path.networks import Outputs
 from sb3_rpd.fast_path.rows import Rows
 
@@ -111,35 +120,117 @@ def test_losses_whose_derivative_is_written_out_are_these_and_no_subclasses() ->
         assert isinstance(imitation_gradient(other, 1.0, 0.2), AutogradImitation)
 
 
-@pytest.mark.parametrize("advantage", [2.0, -2.0])
-@pytest.mark.parametrize("ratio", [1.25, 0.75])
-def test_ratio_at_the_edge_of_the_clip_range_still_has_its_gradient(ratio: float, advantage: float) -> None:
-    """As autograd has it: th.clamp passes the gradient at its bounds, and th.min shares it between equals."""
+def log_ratio_of(path: str, outputs: Outputs, rows: Rows) -> th.Tensor:
+    """As this path computes it, to the last bit, since ties are compared."""
+    if path == "fast":
+        return fast_gradient(outputs, rows, settings())[1]
+    return gaussian(outputs.mean, outputs.log_std).log_prob(rows.actions) - rows.old_log_prob
+
+
+def gradient_of(path: str, outputs: Outputs, rows: Rows, of_ppo: PPOLossSettings) -> Outputs:
+    return (fast_gradient if path == "fast" else plain_gradient)(outputs, rows, of_ppo)[0]
+
+
+def one_row(ratio: float, advantage: float) -> tuple[Outputs, Rows]:
     generator = th.Generator().manual_seed(1)
     outputs = make_outputs(1, 2, generator)
-    rows = make_rows(outputs, generator, ratios=(ratio,))._replace(advantages=th.tensor([advantage], dtype=th.float64))
-    _, log_ratio = fast_gradient(outputs, rows, settings())
-    # To the bit the ratio that is compared; exact, as both are between a half and two
-    clip_range = abs(log_ratio.exp().item() - 1.0)
-    assert 1.0 + math.copysign(clip_range, ratio - 1.0) == log_ratio.exp().item()
-    gradient, _ = fast_gradient(outputs, rows, settings(clip_range=clip_range))
-    inside, _ = plain_gradient(outputs, rows, settings(clip_range=clip_range + 0.1))
-    assert_equal_to_rounding(gradient, inside)
-    assert gradient.mean.abs().min() > 0.1
+    rows = make_rows(outputs, generator, ratios=(ratio,))
+    return outputs, rows._replace(advantages=th.tensor([advantage], dtype=th.float64))
+
+
+@pytest.fixture(params=[True, False], ids=["torch<=2.13", "torch>=2.14"])
+def clamp_passes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Makes the fast path follow either kind of torch, whichever is installed."""
+    monkeypatch.setattr(gradients, "clamp_passes_at_its_bounds", lambda: request.param)
+    return bool(request.param)
+
+
+def test_clamp_is_that_of_the_installed_torch() -> None:
+    release = tuple(map(int, th.__version__.split(".")[:2]))
+    assert clamp_passes_at_its_bounds() == (release <= (2, 13))
+
+
+@pytest.mark.parametrize("bounds", [(-0.5, 0.25), (0.25, 0.25), (0.0, 0.0)])
+def test_gradient_of_clamp(bounds: tuple[float, float]) -> None:
+    around = [math.nextafter(bound, direction) for bound in bounds for direction in (-1.0, bound, 1.0)]
+    values = th.tensor([*around, 0.1, -3.0, 3.0, math.nan, math.inf], dtype=th.float64, requires_grad=True)
+    (expected,) = th.autograd.grad(values.clamp(*bounds).sum(), values)
+    values = values.detach()
+    assert passes_clamp(values, values.clamp(*bounds), *bounds).double().tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("advantage", [2.0, -2.0])
+@pytest.mark.parametrize("ratio", [1.25, 0.75])
+def test_ratio_at_the_edge_of_the_clip_range(ratio: float, advantage: float, clamp_passes: bool) -> None:
+    """th.min shares the gradient between equals, and th.clamp passes its half or does not."""
+    outputs, rows = one_row(ratio, advantage)
+    own_ratio = log_ratio_of("fast", outputs, rows).exp().item()
+    # Exact, as both are between a half and two
+    clip_range = abs(own_ratio - 1.0)
+    assert 1.0 + math.copysign(clip_range, ratio - 1.0) == own_ratio
+    gradient, _ = fast_gradient(outputs, rows, settings(clip_range=clip_range, ent_coef=0.0))
+    inside, _ = plain_gradient(outputs, rows, settings(clip_range=clip_range + 0.1, ent_coef=0.0))
+    assert_equal_to_rounding(gradient.mean, (1.0 if clamp_passes else 0.5) * inside.mean)
+    assert inside.mean.abs().min() > 0.1
+
+
+@pytest.mark.parametrize("advantage", [2.0, -2.0])
+@pytest.mark.parametrize("ratio", [1.25, 0.75])
+@pytest.mark.parametrize("beyond", [0, 1], ids=["at the edge", "beyond the edge, equal when rounded"])
+def test_equal_surrogates_as_the_installed_autograd_has_them(beyond: int, ratio: float, advantage: float) -> None:
+    by_path = {}
+    for path in ("fast", "plain"):
+        outputs, rows = one_row(ratio, advantage)
+        own_ratio = log_ratio_of(path, outputs, rows).exp().item()
+        edge = math.nextafter(own_ratio, 1.0) if beyond else own_ratio
+        tying = next(a for a in (advantage * (1.0 + step / 999) for step in range(999)) if a * own_ratio == a * edge)
+        rows = rows._replace(advantages=th.tensor([tying], dtype=th.float64))
+        gradient = gradient_of(path, outputs, rows, settings(clip_range=abs(edge - 1.0), ent_coef=0.0))
+        by_path[path] = gradient.mean / tying
+    assert_equal_to_rounding(by_path["fast"], by_path["plain"])
+    assert by_path["fast"].abs().min() > 0.05
+
+
+def test_no_clip_range_at_all() -> None:
+    """Of a schedule that ends at 0; the ratio of an untrained policy is 1, which is both edges."""
+    of_ppo = settings(clip_range=0.0, clip_range_vf=0.0, ent_coef=0.0)
+    by_path = {}
+    for path in ("fast", "plain"):
+        generator = th.Generator().manual_seed(1)
+        outputs = make_outputs(8, 2, generator)
+        # Without a deviation the logarithm of the ratio is exactly 0
+        rows = make_rows(outputs, generator)._replace(actions=outputs.mean.clone(), old_values=outputs.values.clone())
+        rows = rows._replace(old_log_prob=rows.old_log_prob + log_ratio_of(path, outputs, rows))
+        rows = rows._replace(old_log_prob=rows.old_log_prob + log_ratio_of(path, outputs, rows))
+        assert not log_ratio_of(path, outputs, rows).any()
+        by_path[path] = gradient_of(path, outputs, rows, of_ppo)
+    assert_equal_to_rounding(by_path["fast"], by_path["plain"])
+    assert by_path["fast"].log_std.abs().min() > 0.01
 
 
 @pytest.mark.parametrize("change", [0.25, -0.25])
-def test_value_at_the_edge_of_its_clip_range_still_has_its_gradient(change: float) -> None:
-    generator = th.Generator().manual_seed(1)
-    outputs = make_outputs(1, 1, generator)._replace(values=th.tensor([1.0 + change], dtype=th.float64))
-    rows = make_rows(outputs, generator)._replace(
-        old_values=th.tensor([1.0], dtype=th.float64), returns=th.tensor([3.0], dtype=th.float64)
-    )
+def test_value_at_the_edge_of_its_clip_range(change: float, clamp_passes: bool) -> None:
+    outputs, rows = row_with_value(1.0 + change)
     gradient, _ = fast_gradient(outputs, rows, settings(clip_range_vf=0.25, vf_coef=0.5))
     # 0.5 * 2 * (value - 3)
-    assert gradient.values.item() == 1.0 + change - 3.0
-    assert_equal_to_rounding(gradient, plain_gradient(outputs, rows, settings(clip_range_vf=0.25))[0])
+    assert gradient.values.item() == (1.0 + change - 3.0 if clamp_passes else 0.0)
     assert fast_gradient(outputs, rows, settings(clip_range_vf=0.2499))[0].values.item() == 0.0
+
+
+@pytest.mark.parametrize("change", [0.25, -0.25])
+def test_value_at_the_edge_as_the_installed_autograd_has_it(change: float) -> None:
+    outputs, rows = row_with_value(1.0 + change)
+    for clip_range_vf in (math.nextafter(0.25, 1.0), 0.25, math.nextafter(0.25, 0.0)):
+        gradient, _ = fast_gradient(outputs, rows, settings(clip_range_vf=clip_range_vf))
+        assert_equal_to_rounding(gradient, plain_gradient(outputs, rows, settings(clip_range_vf=clip_range_vf))[0])
+
+
+def row_with_value(value: float) -> tuple[Outputs, Rows]:
+    """Whose value was 1 in the rollout, and whose return is 3."""
+    generator = th.Generator().manual_seed(1)
+    outputs = make_outputs(1, 1, generator)._replace(values=th.tensor([value], dtype=th.float64))
+    rows = make_rows(outputs, generator)
+    return outputs, rows._replace(old_values=th.ones(1, dtype=th.float64), returns=th.tensor([3.0], dtype=th.float64))
 
 
 @pytest.mark.parametrize("clip_range_vf", [None, 0.1])

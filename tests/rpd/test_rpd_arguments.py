@@ -284,3 +284,43 @@ def test_collect_rollouts_called_by_the_user() -> None:
     assert model.collect_rollouts(model.env, callback, foreign, N_STEPS)
     assert foreign.full
     model.train()
+
+
+class Expert(Teacher):
+    def predict(self, observations: Any, instructions: Any = None) -> np.ndarray:
+        return TEACH(observations)
+
+
+@pytest.mark.parametrize(
+    ("teacher", "name"),
+    [
+        (TEACH, r"scripted_teacher\.<locals>\.teach at toy_envs\.py:\d+"),
+        (lambda o: np.zeros((len(o), 2)), r"<lambda> at test_rpd_arguments\.py:\d+"),
+        (lambda o: o["state"], r"<lambda> at test_rpd_arguments\.py:\d+"),
+        (lambda o: -3.0 * np.asarray(o), r"<lambda> at test_rpd_arguments\.py:\d+"),
+        (lambda obs: 2 * obs, r"<lambda> at test_rpd_arguments\.py:\d+"),
+        (Expert(), r"test_rpd_arguments\.Expert"),
+        (Expert, r"test_rpd_arguments\.Expert"),
+        ("experts:make", r"'experts:make'"),
+        (PPO("MlpPolicy", SpacesEnv(BOX), n_steps=2, batch_size=2).predict, r"BaseAlgorithm\.predict at base_class\.py"),
+    ],
+)
+def test_teacher_in_the_place_of_the_learning_rate_is_named(teacher: Any, name: str) -> None:
+    with pytest.raises(
+        TypeError, match=rf"learning_rate, is {name}.*, which is no learning rate.*RPD\(policy, env, teacher=\.\.\.\)"
+    ):
+        RPD("MlpPolicy", SpacesEnv(BOX), teacher)
+
+
+def test_schedules_are_called_as_often_as_by_ppo_and_other_errors_stay() -> None:
+    calls: dict[str, list[float]] = {"PPO": [], "RPD": []}
+    for algorithm in (PPO, RPD):
+
+        def schedule(progress: float, log: list[float] = calls[algorithm.__name__]) -> float:
+            log.append(progress)
+            return 1e-3
+
+        algorithm("MlpPolicy", SpacesEnv(BOX), schedule, n_steps=2, batch_size=2)
+        with pytest.raises(TypeError, match="nonsense"):
+            algorithm("MlpPolicy", SpacesEnv(BOX), lambda progress: 1e-3, policy_kwargs={"nonsense": 1})
+    assert calls["RPD"] == calls["PPO"]

@@ -96,7 +96,8 @@ def test_parameters_and_log_are_those_of_ppo(case: str, teacher: str) -> None:
     rpd = train(RPD, case, **rpd_arguments(teacher, case))
     assert_same_to_the_last_bit(ppo, rpd)
     of_ppo, of_rpd = ppo.logger.name_to_value, rpd.logger.name_to_value
-    own = {"train/imitation_coef", "teacher/seconds", "teacher/queries_per_state", "teacher/missing", "train/labeled"}
+    own = {f"teacher/{name}" for name in ("seconds", "queries_per_state", "missing", "clipped")}
+    own |= {"train/imitation_coef", "train/labeled"}
     assert of_rpd.keys() - of_ppo.keys() == (set() if teacher == "no_teacher" else own)
     for name, value in of_ppo.items():
         # SB3 takes the mean of this one in float32

@@ -73,8 +73,8 @@ FIRST: dict[str, tuple[Callable[[np.ndarray], Any], str]] = {
     "exception": (raises, r"ConnectionError\('the server is gone'\)"),
     "shape": (wrong_shape, r"shape \(4, 7\), but shape \(4, 2\) is needed"),
     "one_action_for_all": (lambda observations: np.zeros(2), r"shape \(2,\), but shape \(4, 2\) is needed"),
-    "dtype": (lambda observations: np.full((len(observations), 2), "left"), r"dtype <U4; real numbers are needed"),
-    "nothing": (lambda observations: None, r"dtype object; real numbers are needed"),
+    "dtype": (lambda observations: np.full((len(observations), 2), "left"), r"dtype <U4, not one of real numbers"),
+    "nothing": (lambda observations: None, r"actions are None, but .* A `return` may be missing\.$"),
     "ragged": (lambda observations: [[0.0], [0.0, 1.0]] * 2, r"ValueError|dtype object"),
 }
 
@@ -329,8 +329,8 @@ def test_vec_env_that_loses_the_infos_of_resets_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("action", "message"),
     [
-        (lambda env: np.zeros(3), r"shape \(2, 3\), but shape \(2, 2\)"),
-        (lambda env: None, "dtype object"),
+        (lambda env: np.zeros(3), r"The controller in the environment's actions have shape \(2, 3\), but shape \(2, 2\)"),
+        (lambda env: None, "gave None"),
         (lambda env: np.zeros(2 if env.first else 1), "different shapes"),
     ],
 )

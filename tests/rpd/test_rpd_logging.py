@@ -29,6 +29,7 @@ OWN = {
     "teacher/seconds",
     "teacher/queries_per_state",
     "teacher/missing",
+    "teacher/clipped",
 }
 
 
@@ -132,6 +133,21 @@ def test_share_of_labels(every: int, share: float) -> None:
     assert page["train/labeled"] == page["teacher/queries_per_state"] == pytest.approx(share)
 
 
+def test_share_of_clipped_numbers_is_that_of_the_labels_that_there_are() -> None:
+    low, high = BOX.low.astype(np.float64), BOX.high.astype(np.float64)
+
+    def saturated(observations: np.ndarray) -> np.ndarray:
+        actions = np.tile((low + high) / 2, (len(observations), 1))
+        actions[:2, 0] = high[0] + 0.005 * (high[0] - low[0])  # within the tolerance
+        actions[3, 0] = high[0] + 9 * (high[0] - low[0])  # no label
+        return actions
+
+    with pytest.warns(UserWarning, match="1 of 6 answers have an action outside"):
+        page = pages_of(make_model(teacher=saturated, label_batch_size=6), iterations=1)[0]
+    # of 5 labels in 6 entries, each of as many numbers as the space has, 2 have one that was clipped
+    assert page["teacher/clipped"] == pytest.approx(2 / 5 / BOX.shape[0])
+
+
 def test_missing_labels_are_counted() -> None:
     teach = scripted_teacher(BOX)
 
@@ -143,6 +159,7 @@ def test_missing_labels_are_counted() -> None:
     with pytest.warns(UserWarning, match="1 of 6 answers have NaN"):
         page = pages_of(make_model(teacher=forgetful, label_batch_size=6), iterations=1)[0]
     assert page["teacher/missing"] == 4
+    assert page["teacher/clipped"] == 0.0
     assert page["train/labeled"] == pytest.approx(20 / 24)
     assert page["teacher/queries_per_state"] == 1.0
 

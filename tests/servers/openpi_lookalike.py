@@ -2,7 +2,8 @@
 A policy server as openpi's is, written from the wire format and sharing no code with this package.
 
 Its policy answers with a chunk of three actions: [sum of the image, first number of the state, position in the chunk].
-The prompts "raise", "garbage" and "hang" make it fail in its several ways.
+An observation of ALOHA's form, its images channels first in a dict of their own, gets the same of its camera "cam_high". The
+prompts "raise", "garbage" and "hang" make it fail in its several ways.
 """
 
 import asyncio
@@ -31,7 +32,13 @@ def decode(message):
 def infer(observation):
     if observation["prompt"] == "raise":
         raise RuntimeError("the policy broke")
-    first = [observation["observation/image"].sum(), observation["observation/state"][0]]
+    if "images" in observation:
+        assert set(observation["images"]) <= {"cam_high", "cam_low", "cam_left_wrist", "cam_right_wrist"}
+        assert {image.shape[0] for image in observation["images"].values()} == {3}
+        # of the first channel alone, which tells the order of the axes
+        first = [observation["images"]["cam_high"][0].sum(), observation["state"][0]]
+    else:
+        first = [observation["observation/image"].sum(), observation["observation/state"][0]]
     actions = np.array([[*first, position] for position in range(3)], dtype=np.float64)
     return {"actions": actions, "policy_timing": {"infer_ms": np.float32(1.5)}}
 

@@ -2,11 +2,14 @@
 A REST server as OpenVLA's is, written from the wire format and sharing no code with this package.
 
 Its policy answers [mean of the image, length of the instruction, length of the unnorm_key]; for the instruction "chunk" it
-gives three of them, the way of OpenVLA-OFT; "raise", "garbage", "status" and "hang" make it fail in its several ways.
+gives three of them, the way of OpenVLA-OFT; "raise", "dict", "garbage", "status", "broken" and "hang" make it fail in its
+several ways.
 """
 
 import base64
 import json
+import socket
+import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
@@ -32,6 +35,10 @@ class Handler(BaseHTTPRequestHandler):
             return self.rfile.read()
         if instruction == "status":
             return self.reply(422, b'{"detail": "unprocessable"}')
+        if instruction == "dict":
+            return self.reply(200, b'{"error": "unnorm_key not found", "trace": "..."}')
+        if instruction == "broken":
+            return self.reply(500, b"CUDA out of memory")
         if self.path != "/act" or instruction == "raise":
             return self.reply(200, b'"error"')
         if instruction == "garbage":
@@ -51,7 +58,11 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+class Server(ThreadingHTTPServer):
+    address_family = socket.AF_INET6 if sys.argv[1:] == ["::1"] else socket.AF_INET
+
+
 if __name__ == "__main__":
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = Server((sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1", 0), Handler)
     print(server.server_address[1], flush=True)
     server.serve_forever()

@@ -124,7 +124,7 @@ def test_gripper_says_what_the_teacher_would_have_said_two_steps_ago() -> None:
 
 def test_missing_or_short_history_is_named() -> None:
     teacher = degraded(gripper_delay=2)
-    with pytest.raises(TeacherError, match=r"\['x_past'\].*HistoryWrapper\(env, source, length=2\)"):
+    with pytest.raises(TeacherError, match=r"offer 'x_past'.*HistoryWrapper\(env, source, length=2\)"):
         teacher.predict({"x": np.zeros((4, 3))})
     nameless = DegradedTeacher(lambda observations: observations, gripper_delay=2)
     nameless.setup(WIDE)

@@ -11,7 +11,7 @@ OBSERVATIONS = np.arange(6.0).reshape(3, 2)
 
 
 def test_function_of_observations() -> None:
-    answer = FunctionTeacher(lambda observations: 2 * observations).predict(OBSERVATIONS, ["go"] * 3)
+    answer = FunctionTeacher(lambda observations: 2 * observations).predict(OBSERVATIONS, ["go"] * 3).actions
     np.testing.assert_array_equal(answer, [[0, 2], [4, 6], [8, 10]])
 
 
@@ -19,7 +19,7 @@ def test_function_of_observations_and_instructions() -> None:
     def obey(observations: dict[str, np.ndarray], instructions: list[str] | None = None) -> np.ndarray:
         return observations["x"] * np.array([[-1 if text == "back" else 1] for text in instructions or []])
 
-    answer = FunctionTeacher(obey).predict({"x": OBSERVATIONS}, ["on", "back", "on"])
+    answer = FunctionTeacher(obey).predict({"x": OBSERVATIONS}, ["on", "back", "on"]).actions
     np.testing.assert_array_equal(answer, [[0, 1], [-2, -3], [4, 5]])
 
 
@@ -31,10 +31,10 @@ def test_methods_partials_and_builtins() -> None:
     def scale(factor: float, observations: np.ndarray) -> np.ndarray:
         return factor * observations
 
-    np.testing.assert_array_equal(FunctionTeacher(Controller()).predict(OBSERVATIONS, ["abc"] * 3), OBSERVATIONS + 3)
-    np.testing.assert_array_equal(FunctionTeacher(partial(scale, 3.0)).predict(OBSERVATIONS), 3 * OBSERVATIONS)
+    np.testing.assert_array_equal(FunctionTeacher(Controller()).predict(OBSERVATIONS, ["abc"] * 3).actions, OBSERVATIONS + 3)
+    np.testing.assert_array_equal(FunctionTeacher(partial(scale, 3.0)).predict(OBSERVATIONS).actions, 3 * OBSERVATIONS)
     # numpy's own functions have no signature that Python could read
-    np.testing.assert_array_equal(FunctionTeacher(np.negative).predict(OBSERVATIONS, ["go"] * 3), -OBSERVATIONS)
+    np.testing.assert_array_equal(FunctionTeacher(np.negative).predict(OBSERVATIONS, ["go"] * 3).actions, -OBSERVATIONS)
 
 
 def test_distribution_passes_through() -> None:

@@ -9,12 +9,14 @@ import pytest
 from gymnasium import spaces
 from hypothesis import given
 from hypothesis import strategies as st
+from stable_baselines3.common.vec_env import SubprocVecEnv
 
+from sb3_rpd import RPD
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.wrappers import TeacherActionWrapper
-from sb3_rpd.envs import make_maniskill2_env
+from sb3_rpd.envs import make_maniskill2_env, make_maniskill2_vec_env
 from sb3_rpd.envs.maniskill2.privileged import CUBE_STATE_SIZE, CUBE_STATE_SLICES, privileged_state
-from sb3_rpd.teachers import SCRIPTED_TASKS, ScriptedTeacher, evaluate_teacher
+from sb3_rpd.teachers import SCRIPTED_TASKS, DegradedTeacher, ScriptedTeacher, evaluate_teacher
 from sb3_rpd.teachers.quaternions import from_axis_angle, multiply
 
 DOWN = np.array([0.0, 1.0, 0.0, 0.0])
@@ -29,6 +31,7 @@ def privileged(**fields: Any) -> np.ndarray:
         "cube_position": (0, 0.1, 0.02),
         "cube_quaternion": (1, 0, 0, 0),
         "goal_position": (0, 0, 0.22),
+        "acts_by_delta_pose": 1,
         **fields,
     }
     state = np.zeros(CUBE_STATE_SIZE, np.float32)
@@ -161,10 +164,46 @@ def test_unknown_task_and_unfit_environment() -> None:
     for space in (spaces.Box(-1, 1, (4,)), spaces.Box(-2, 2, (7,)), spaces.Discrete(7)):
         with pytest.raises(TeacherError, match="control_mode='pd_ee_delta_pose'"):
             teacher.setup(space)
-    with pytest.raises(TeacherError, match=r"offers \['frame'\].*privileged_state"):
+    with pytest.raises(TeacherError, match=r"offers 'frame' \(.*privileged_state"):
         teacher.predict({"frame": np.zeros((1, 8, 8, 3))})
-    with pytest.raises(TeacherError, match="offers a single array"):
+    with pytest.raises(TeacherError, match="offers one array without a name"):
         teacher.predict(np.zeros((1, CUBE_STATE_SIZE)))
+
+
+@pytest.mark.parametrize("row", [0, 2])
+def test_state_of_another_control_mode_is_refused(row: int) -> None:
+    states = np.stack([privileged(acts_by_delta_pose=float(i != row)) for i in range(3)])
+    with pytest.raises(TeacherError, match=r"another control mode.*control_mode='pd_ee_delta_pose'"):
+        ScriptedTeacher("PickCube-v0").predict({"privileged": states})
+
+
+def show_privileged(env: gym.Env) -> gym.Env:
+    return TeacherActionWrapper(env, observation={"privileged": privileged_state})
+
+
+@pytest.mark.maniskill2
+@pytest.mark.parametrize("control_mode", ["pd_ee_target_delta_pose", "pd_ee_delta_pose_align"])
+def test_control_modes_with_the_same_action_space_are_refused(control_mode: str) -> None:
+    venv = make_maniskill2_vec_env("LiftCube-v0", 2, control_mode=control_mode, wrap=show_privileged)
+    assert venv.action_space == spaces.Box(-1, 1, (7,), np.float32)
+    with pytest.raises(TeacherError, match="another control mode"):
+        evaluate_teacher(ScriptedTeacher("LiftCube-v0"), venv, 2)
+    degraded = DegradedTeacher(ScriptedTeacher("LiftCube-v0"), noise_std=0.1)
+    with pytest.raises(TeacherError, match="another control mode"):
+        RPD("MlpPolicy", venv, n_steps=8, batch_size=16, teacher=degraded, device="cpu").learn(64)
+
+
+@pytest.mark.slow
+@pytest.mark.maniskill2
+def test_control_mode_in_another_process_is_seen() -> None:
+    venv = make_maniskill2_vec_env(
+        "LiftCube-v0", 1, control_mode="pd_ee_target_delta_pose", wrap=show_privileged, vec_env_cls=SubprocVecEnv
+    )
+    try:
+        with pytest.raises(TeacherError, match="another control mode"):
+            evaluate_teacher(ScriptedTeacher("LiftCube-v0"), venv, 1)
+    finally:
+        venv.close()
 
 
 class Shaken(gym.Wrapper):

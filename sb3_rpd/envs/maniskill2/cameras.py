@@ -1,6 +1,6 @@
 """Which camera an image comes from, and from where it looks."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +8,10 @@ from typing import Any
 #: The name of the camera behind ManiSkill2's ``render()``, the paper's: it looks at the robot from the front and alone shows
 #: the goal marker.
 HUMAN_CAMERA = "human"
+
+# ManiSkill2's name for it, and its two options for cameras
+_RENDER_CAMERA = "render_camera"
+_CAMERA_OPTIONS = ("camera_cfgs", "render_camera_cfgs")
 
 
 @dataclass(frozen=True)
@@ -36,13 +40,41 @@ class CameraView:
         """
         :return: What differs from ManiSkill2's own setting, in the form of its ``camera_cfgs``.
         """
-        from mani_skill2.utils.sapien_utils import look_at
-
         settings: dict[str, Any] = {} if self.fov is None else {"fov": self.fov}
         if self.position is not None:
+            from mani_skill2.utils.sapien_utils import look_at
+
             pose = look_at(self.position, self.target)
             settings.update(p=pose.p, q=pose.q)
         return settings
+
+
+def check_camera_options(view: CameraView, options: Mapping[str, Any]) -> None:
+    """
+    :param view: The camera of the observation.
+    :param options: Further options of the environment, of which ``camera_cfgs`` and ``render_camera_cfgs`` matter.
+    :raises ValueError: if these say what an argument of ``make_maniskill2_env`` says already.
+    """
+    taken = {"width": "image_size", "height": "image_size", "texture_names": "obs"}
+    of_view = dict.fromkeys(("fov",) if view.fov is not None else (), "camera")
+    of_view.update(dict.fromkeys(("p", "q", "pose") if view.position is not None else (), "camera"))
+    for key in _CAMERA_OPTIONS:
+        shows_view = (key == "render_camera_cfgs") == (view.name == HUMAN_CAMERA)
+        for camera, name in _settings_in(options.get(key) or {}):
+            argument = taken.get(name)
+            if shows_view and camera in (None, view.name, _RENDER_CAMERA):
+                argument = argument or of_view.get(name)
+            if argument is not None:
+                raise ValueError(f"{key} sets {name!r}, which {argument}= of make_maniskill2_env sets here: give that alone")
+
+
+def _settings_in(configs: Mapping[str, Any]) -> Iterator[tuple[str | None, str]]:
+    """Each setting in a dict of ManiSkill2's: the camera that it is for, None for all of them, and its name."""
+    for name, value in configs.items():
+        if isinstance(value, Mapping):
+            yield from ((name, inner) for inner in value)
+        else:
+            yield None, name
 
 
 def camera_configs(
@@ -59,7 +91,7 @@ def camera_configs(
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
     size = {"height": height, "width": width}
     # ManiSkill2 changes the dicts that it gets, and ours are shared by several environments
-    configs = {key: deepcopy(dict(options.get(key) or {})) for key in ("camera_cfgs", "render_camera_cfgs")}
+    configs = {key: deepcopy(dict(options.get(key) or {})) for key in _CAMERA_OPTIONS}
     # frames need colors only; the position map, which ManiSkill2 would fetch along with them, costs as much again
     configs["render_camera_cfgs"].update(size, texture_names=("Color",))
     if view.name == HUMAN_CAMERA:

@@ -1,6 +1,7 @@
 """Imports ManiSkill2 on first use, and says what to install where something is missing."""
 
-import importlib
+import importlib.util
+import sys
 import warnings
 from types import ModuleType
 
@@ -27,6 +28,13 @@ def import_maniskill2() -> ModuleType:
     :return: The module ``mani_skill2.utils.registration``.
     :raises ImportError: if it or one of its system libraries is missing, or numpy too new; says what to install.
     """
+    if sys.version_info >= (3, 12) and importlib.util.find_spec("sapien") is None:
+        raise ImportError(
+            "ManiSkill2 needs Python 3.10 or 3.11: its physics engine, sapien 2, has no build for Python "
+            f"{sys.version_info[0]}.{sys.version_info[1]}, and pip leaves it out there. Make an environment with "
+            '`python3.11 -m venv`, and install `pip install "sb3_rpd[maniskill2]"` in it.',
+            name="sapien",
+        )
     if np.lib.NumpyVersion(np.__version__) >= "2.0.0":
         raise ImportError(
             f"ManiSkill2 crashes the process with numpy {np.__version__} (in its inverse kinematics): "

@@ -8,17 +8,17 @@ import gymnasium as gym
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 
-from sb3_rpd.envs.maniskill2.cameras import CameraView, camera_configs
-from sb3_rpd.envs.maniskill2.installation import import_maniskill2
+from sb3_rpd.envs.maniskill2.cameras import CameraView, camera_configs, check_camera_options
+from sb3_rpd.envs.maniskill2.installation import RenderingUnavailableError, import_maniskill2
 from sb3_rpd.envs.maniskill2.physics_only import physics_only
 from sb3_rpd.envs.maniskill2.rendering import choose_renderer, prepare_renderer
+from sb3_rpd.envs.maniskill2.rewards import MAX_DENSE_REWARD, REWARDS, failure_reward, warn_if_hovering_pays
+from sb3_rpd.envs.maniskill2.simulator_errors import explain_errors, refuse_other_names
 from sb3_rpd.envs.maniskill2.tasks import ASSET_FREE_TASKS, INSTRUCTIONS, TASKS_READING_VISUALS
 from sb3_rpd.envs.maniskill2.wrapper import OBSERVATIONS, ManiSkill2Wrapper
+from sb3_rpd.envs.step_cost import StepCostWrapper
 
 GymEnv: TypeAlias = gym.Env[Any, Any]
-
-#: What ``reward=`` may say, and ManiSkill2's name for it.
-REWARDS = {"dense": "normalized_dense", "sparse": "sparse"}
 
 
 def make_maniskill2_env(
@@ -53,10 +53,14 @@ def make_maniskill2_env(
     :param image_size: Side in pixels, or height and width, of the images (the paper's: 256).
     :param control_mode: What an action means. The paper's "pd_ee_delta_pose": seven numbers in [-1, 1], a translation (in
         units of 0.1 m) and a rotation vector (0.1 rad) in the frame of the hand, then the gripper (1 open, -1 closed).
-    :param reward: "dense" (ManiSkill2's normalized dense reward, at most 1) or "sparse" (1 on success, otherwise 0).
+    :param reward: "dense": ManiSkill2's normalized dense reward minus 1, which is at most 0 short of success and 0 on success:
+        success is the best that an agent can do, whatever gamma and time limit (``StepCostWrapper``). "sparse": 1 on
+        success, otherwise 0. "maniskill2_dense": ManiSkill2's normalized dense reward itself, at most 1 and 1 on success;
+        where success ends the episode it pays more for hovering short of success, which is warned of. The environment
+        reports the choice as ``get_wrapper_attr("reward_mode")``.
     :param max_episode_steps: The time limit in steps; None for the task's own, 200 in the tabletop tasks.
-    :param end_on_success: False leaves the end to the time limit alone. With the dense reward an episode that ends on success
-        forgoes all reward that would have followed, so that a student may learn to hover just short of success.
+    :param end_on_success: False leaves the end to the time limit alone. The rewards stay the same: each step is paid for the
+        state that it leads to, so that under "dense" a task that stays solved costs nothing more.
     :param render_mode: "rgb_array" if ``render()`` is to work, or a teacher is to see, where ``obs`` is "state".
     :param renderer: "none", "software", "gpu" or "auto": no renderer where no image is asked for, otherwise a GPU where Vulkan
         lists one, otherwise Mesa's software renderer. Physics, rewards and states are the same with each.
@@ -65,6 +69,7 @@ def make_maniskill2_env(
     :param instruction: Overrides the task's instruction for a language-conditioned teacher.
     :param wrap: Puts further wrappers around the environment, e.g. a ``TeacherActionWrapper``.
     :param kwargs: Passed on to ManiSkill2 (``robot``, ``sim_freq``, ``control_freq``, ``shader_dir``, ``camera_cfgs``, ...).
+        What an argument above sets already is refused.
     :return: The environment.
     :raises FileNotFoundError: if the task's assets are missing; names the command that downloads them.
     :raises ImportError: if ManiSkill2 or one of its system libraries is missing; says what to install.
@@ -75,8 +80,9 @@ def make_maniskill2_env(
     _check_choice("reward", reward, tuple(REWARDS))
     _check_choice("render_mode", render_mode, (None, "rgb_array"))
     view = camera if isinstance(camera, CameraView) else CameraView(camera)
-    visuals = obs != "state" or render_mode is not None or task in TASKS_READING_VISUALS
-    chosen_renderer = choose_renderer(renderer, visuals)
+    refuse_other_names(kwargs)
+    check_camera_options(view, kwargs)
+    chosen_renderer = _choose_renderer(task, renderer, images=obs != "state" or render_mode is not None)
     _check_task(task)
     options = {
         **kwargs,
@@ -92,8 +98,17 @@ def make_maniskill2_env(
         if chosen_renderer == "software":
             options.setdefault("shader_dir", "trivial")
     env: GymEnv = ManiSkill2Wrapper(
-        _make_bare_env(task, options, chosen_renderer), obs, view.name, instruction or INSTRUCTIONS.get(task), end_on_success
+        _make_bare_env(task, options, chosen_renderer),
+        obs,
+        view.name,
+        instruction or INSTRUCTIONS.get(task),
+        end_on_success,
+        reward_mode=reward,
     )
+    if reward == "dense":
+        env = StepCostWrapper(env, MAX_DENSE_REWARD, failure_reward=failure_reward(env))
+    elif reward == "maniskill2_dense" and end_on_success:
+        warn_if_hovering_pays(task, env)
     return env if wrap is None else wrap(env)
 
 
@@ -138,6 +153,18 @@ def make_maniskill2_vec_env(
     )
 
 
+def _choose_renderer(task: str, renderer: str, images: bool) -> str:
+    reads_visuals = task in TASKS_READING_VISUALS
+    try:
+        return choose_renderer(renderer, images or reads_visuals)
+    except RenderingUnavailableError as error:
+        if images or not reads_visuals:
+            raise
+        raise RenderingUnavailableError(
+            f"{task} reads meshes or particles off the renderer and needs one even where no image is asked for: {error}"
+        ) from error
+
+
 def _check_task(task: str) -> None:
     tasks = import_maniskill2().REGISTERED_ENVS
     if task not in tasks:
@@ -148,25 +175,8 @@ def _check_task(task: str) -> None:
 
 
 def _make_bare_env(task: str, options: dict[str, Any], renderer: str) -> GymEnv:
-    try:
-        with physics_only() if renderer == "none" else nullcontext():
-            return gym.make(task, **options)
-    except AttributeError as error:
-        # ManiSkill2 takes the name of a camera that it does not have for an attribute of all cameras
-        if "is not a valid attribute of CameraConfig" not in str(error):
-            raise
-        raise ValueError(
-            f'{task} has no camera of that name ({error}). There is "human" in each task, '
-            'and "base_camera" and "hand_camera" in the tabletop tasks'
-        ) from error
-    except (FileNotFoundError, RuntimeError) as error:
-        if "download" not in str(error):
-            raise
-        raise FileNotFoundError(
-            f"{task} needs assets that are not there: `python -m mani_skill2.utils.download_asset {task}` downloads them "
-            "into ./data, or into the folder named by the environment variable MS2_ASSET_DIR. "
-            f"These tasks need none: {', '.join(ASSET_FREE_TASKS)}"
-        ) from error
+    with explain_errors(task, options), physics_only() if renderer == "none" else nullcontext():
+        return gym.make(task, **options)
 
 
 def _check_choice(name: str, value: str | None, choices: tuple[str | None, ...]) -> None:

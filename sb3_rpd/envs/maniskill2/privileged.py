@@ -21,6 +21,8 @@ class CubeState(NamedTuple):
         PickCube, 4 cm above the center of the green cube in StackCube; (..., 3).
     :param joint_velocities: Of the seven arm joints (rad/s) and of the two fingers (m/s); (..., 9).
     :param is_grasped: 1 where both fingers press on the cube, by the task's own test, otherwise 0; (...).
+    :param acts_by_delta_pose: 1 where an action is one of ManiSkill2's control mode pd_ee_delta_pose, which scripted teachers
+        answer in, otherwise 0. Other modes have the same action space and mean another thing; (...).
     """
 
     tcp_position: np.ndarray
@@ -31,6 +33,7 @@ class CubeState(NamedTuple):
     goal_position: np.ndarray
     joint_velocities: np.ndarray
     is_grasped: np.ndarray
+    acts_by_delta_pose: np.ndarray
 
     @classmethod
     def unpack(cls, state: np.ndarray) -> "CubeState":
@@ -43,7 +46,8 @@ class CubeState(NamedTuple):
         if state.shape[-1] != CUBE_STATE_SIZE:
             raise ValueError(f"a privileged state has {CUBE_STATE_SIZE} numbers, got an array of shape {state.shape}")
         fields = {name: state[..., where] for name, where in CUBE_STATE_SLICES.items()}
-        fields["is_grasped"] = fields["is_grasped"][..., 0]
+        for name in _FLAGS:
+            fields[name] = fields[name][..., 0]
         return cls(**fields)
 
 
@@ -57,10 +61,13 @@ CUBE_STATE_SLICES = {
     "goal_position": slice(16, 19),
     "joint_velocities": slice(19, 28),
     "is_grasped": slice(28, 29),
+    "acts_by_delta_pose": slice(29, 30),
 }
 
 #: Length of the flat array.
-CUBE_STATE_SIZE = 29
+CUBE_STATE_SIZE = 30
+
+_FLAGS = ("is_grasped", "acts_by_delta_pose")
 
 #: Width of the cubes, in metres.
 CUBE_WIDTH = 0.04
@@ -90,7 +97,8 @@ def privileged_state(env: gym.Env[Any, Any]) -> np.ndarray:
             "write an observation source of your own for other tasks"
         )
     tcp, cube_pose, robot = bare.tcp.pose, cube.pose, bare.agent.robot
-    fields = (tcp.p, tcp.q, robot.get_qpos()[-2:], cube_pose.p, cube_pose.q, goal, robot.get_qvel(), (is_grasped,))
+    flags = (is_grasped, bare.control_mode == "pd_ee_delta_pose")
+    fields = (tcp.p, tcp.q, robot.get_qpos()[-2:], cube_pose.p, cube_pose.q, goal, robot.get_qvel(), flags)
     return np.concatenate(fields, dtype=np.float32)
 
 

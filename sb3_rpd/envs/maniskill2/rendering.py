@@ -19,6 +19,9 @@ _MIN_SOFTWARE_VULKAN = (1, 4)
 #: Where Vulkan's drivers describe themselves.
 _MANIFEST_FOLDERS = ("/usr/share/vulkan/icd.d", "/usr/local/share/vulkan/icd.d", "/etc/vulkan/icd.d")
 
+#: Variables that tell Vulkan which drivers to look at; the first that is set counts.
+_DRIVER_VARIABLES = ("VK_DRIVER_FILES", "VK_ICD_FILENAMES")
+
 _CPU_DEVICE = 4  # VK_PHYSICAL_DEVICE_TYPE_CPU
 _LIBRARY = "libsapien"
 _UNSUPPORTED_EXTENSION = b"VK_KHR_external_semaphore_fd\0"
@@ -120,8 +123,24 @@ def _why_not(renderer: str, devices: tuple[VulkanDevice, ...]) -> str:
     gpu = "A GPU needs its Vulkan driver (NVIDIA in a container: NVIDIA_DRIVER_CAPABILITIES=all)"
     cure = {"gpu": gpu, "software": SOFTWARE_RENDERING, "auto": f"{SOFTWARE_RENDERING}. {gpu}"}[renderer]
     return (
-        f"nothing on this machine can render ManiSkill2's images: Vulkan lists {listed}. {cure}. "
-        "State observations need none of it"
+        f"nothing on this machine can render ManiSkill2's images: Vulkan lists {listed}. {_restriction(cure)}. "
+        "State observations of most tasks need none of it"
+    )
+
+
+def _restriction(cure: str) -> str:
+    """What an environment variable keeps Vulkan from, then other cures; those alone where there is no such variable."""
+    variable = next((name for name in _DRIVER_VARIABLES if os.environ.get(name)), None)
+    if variable is None:
+        return cure
+    value = os.environ[variable]
+    told = f"The environment variable {variable}={value!r:.200} keeps it from looking at any other driver"
+    missing = [path for path in value.split(os.pathsep) if path and not os.path.exists(path)]
+    if not missing:
+        return f"{told}; unset it if that is not meant. {cure}"
+    return (
+        f"{told}, and there is no {missing[0]!r:.200}: unset it, or let it name the driver's manifest (those installed are in "
+        f"{_MANIFEST_FOLDERS[0]})"
     )
 
 

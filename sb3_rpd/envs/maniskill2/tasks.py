@@ -1,4 +1,4 @@
-"""What is to be known of ManiSkill2's tasks before one is made: what runs at once, instructions, who needs visuals."""
+"""What is to be known of ManiSkill2's tasks before one is made: what runs at once, instructions, who needs a renderer."""
 
 from types import MappingProxyType
 
@@ -16,6 +16,19 @@ INSTRUCTIONS = MappingProxyType(
 #: The tasks that run right after installation.
 ASSET_FREE_TASKS = tuple(INSTRUCTIONS)
 
-#: The tasks whose goals ManiSkill2 works out from what things look like (a cabinet's handle, a chair's seat): they need a
-#: renderer even where no image is asked for.
-TASKS_READING_VISUALS = frozenset({"OpenCabinetDoor-v1", "OpenCabinetDrawer-v1", "PushChair-v1"})
+#: The tasks that read meshes off the renderer to work out where things are (a handle, a seat, a beaker), or particles, which
+#: only a renderer has: they need one even where no image is asked for.
+TASKS_READING_VISUALS = frozenset(
+    {
+        "OpenCabinetDoor-v1",
+        "OpenCabinetDrawer-v1",
+        "PushChair-v1",
+        "MoveBucket-v1",
+        "Excavate-v0",
+        "Fill-v0",
+        "Hang-v0",
+        "Pinch-v0",
+        "Pour-v0",
+        "Write-v0",
+    }
+)

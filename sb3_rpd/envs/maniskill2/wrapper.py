@@ -23,13 +23,22 @@ class ManiSkill2Wrapper(gym.Wrapper[Any, np.ndarray, Any, np.ndarray]):
     :param camera: What the images of the observation show: "human" or the name of one of the task's cameras.
     :param instruction: What a language-conditioned teacher is told to do; None if the task has no instruction.
     :param end_on_success: Whether a solved task ends the episode, as in ManiSkill2, or only the time limit does.
+    :param reward_mode: What ``make_maniskill2_env`` calls the reward that its environment gives.
     """
 
     def __init__(
-        self, env: gym.Env[Any, Any], obs: str, camera: str, instruction: str | None, end_on_success: bool = True
+        self,
+        env: gym.Env[Any, Any],
+        obs: str,
+        camera: str,
+        instruction: str | None,
+        end_on_success: bool,
+        *,
+        reward_mode: str,
     ) -> None:
         super().__init__(env)
         self.instruction = instruction
+        self.reward_mode = reward_mode
         self._obs = obs
         self._camera = camera
         self._end_on_success = end_on_success

@@ -1,4 +1,4 @@
-"""From the logits of action words to actions in the environment's units."""
+"""From the logits of action words to actions in the units of the data that OpenVLA was trained on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 
-#: What may be asked of ``gripper``: "maniskill" turns 0 (closed) .. 1 (open) into -1 .. 1, "keep" leaves it as it is.
-GRIPPERS = ("maniskill", "keep")
 #: What may be asked of ``decode``.
 DECODINGS = ("greedy", "mean")
 
@@ -36,29 +34,30 @@ class ActionDecoder:
 
     :param scale: Shape (action_dim,).
     :param offset: Shape (action_dim,).
+    :param low: The least number of each dimension but for rare ones (the 1st percentile of the data), shape (action_dim,).
+    :param high: The largest likewise (the 99th percentile).
     :param decode: "greedy" for the likeliest word, "mean" for the mean over the words.
     """
 
     scale: np.ndarray
     offset: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
     decode: str = "greedy"
 
     @classmethod
-    def from_statistics(cls, statistics: Mapping[str, Any], gripper: str, decode: str = "greedy") -> "ActionDecoder":
+    def from_statistics(cls, statistics: Mapping[str, Any], decode: str = "greedy") -> "ActionDecoder":
         """
         Undo the normalization of a data set, in which -1 and 1 are its 1st and 99th percentile.
 
         :param statistics: ``q01``, ``q99`` and, if only some dimensions are normalized, ``mask``.
-        :param gripper: One of ``GRIPPERS``; the gripper is the last dimension.
         :param decode: One of ``DECODINGS``.
         """
         low, high = np.asarray(statistics["q01"], dtype=np.float64), np.asarray(statistics["q99"], dtype=np.float64)
         normalized = np.asarray(statistics.get("mask", np.ones(low.shape)), dtype=bool)
         scale = np.where(normalized, (high - low) / 2, 1.0)
         offset = np.where(normalized, (high + low) / 2, 0.0)
-        if gripper == "maniskill":
-            scale[-1], offset[-1] = 2 * scale[-1], 2 * offset[-1] - 1
-        return cls(scale, offset, decode)
+        return cls(scale, offset, low, high, decode)
 
     @property
     def action_dim(self) -> int:
@@ -70,8 +69,8 @@ class ActionDecoder:
         Decode a batch.
 
         :param logits: Shape (n, action_dim, number of action words).
-        :return: Actions, and the standard deviations of the distribution over the words' values: both float32, of shape
-            (n, action_dim), in the environment's units.
+        :return: Actions, and the standard deviations of the distribution over the words' values: both float64, of shape
+            (n, action_dim), in the units of the data set.
         """
         values = bin_values(logits.shape[2])
         weights = np.exp(logits.astype(np.float64) - logits.max(axis=2, keepdims=True))
@@ -80,6 +79,4 @@ class ActionDecoder:
         # around the mean, not as a difference of squares: exact where the distribution is narrow
         variance = (probabilities * (values - mean[..., None]) ** 2).sum(axis=2)
         chosen = mean if self.decode == "mean" else values[logits.argmax(axis=2)]
-        actions = self.scale * chosen + self.offset
-        std = np.abs(self.scale) * np.sqrt(variance)
-        return actions.astype(np.float32), std.astype(np.float32)
+        return self.scale * chosen + self.offset, np.abs(self.scale) * np.sqrt(variance)

@@ -1,10 +1,12 @@
 """The architecture of an OpenVLA checkpoint, as its config.json describes it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.wording import shortened
+from sb3_rpd.teachers.openvla.lookalikes import refuse_config
 
 #: The part of OpenVLA-7B's config.json that describes the network; its fine-tuned descendants have the same.
 OPENVLA_7B: dict[str, Any] = {
@@ -44,6 +46,25 @@ _LLAMA_DEFAULTS: dict[str, Any] = {
     "bos_token_id": 1,
     "eos_token_id": 2,
 }
+
+
+def entry(content: Any, key: str, kind: type, file: str) -> Any:
+    """
+    Take what a checkpoint's file must have.
+
+    :param content: The parsed file, or a part of it.
+    :param key: The name.
+    :param kind: Its type: ``dict`` or ``list``, for example.
+    :param file: The file's name.
+    :raises TeacherError: if it is not there, or of another type.
+    """
+    found = content.get(key) if isinstance(content, dict) else None
+    if not isinstance(found, kind):
+        raise TeacherError(
+            f"The checkpoint's {file} needs a {kind.__name__} called {key!r} and has "
+            f"{'none' if found is None else f'a {type(found).__name__}'}: take the published {file}."
+        )
+    return found
 
 
 @dataclass(frozen=True)
@@ -127,9 +148,8 @@ class OpenVLAConfig:
         :param config: The parsed file.
         :raises TeacherError: if it is no OpenVLA, or one that was changed in a way that is not supported.
         """
-        if config.get("model_type") != "openvla":
-            raise TeacherError(f"This is no OpenVLA checkpoint: its config.json says model_type={config.get('model_type')!r}.")
-        text = {**_LLAMA_DEFAULTS, **config["text_config"]}
+        refuse_config(config)
+        text = {**_LLAMA_DEFAULTS, **entry(config, "text_config", dict, "config.json")}
         if text.pop("model_type", "llama") != "llama":
             raise TeacherError(f"Only Llama is supported as the language model, not {config['text_config']['model_type']!r}.")
         if "rope_parameters" in text:  # where transformers 5 writes it
@@ -152,17 +172,22 @@ class OpenVLAConfig:
 def _read_trunks(config: Mapping[str, Any]) -> tuple[TrunkConfig, ...]:
     described = config.get("vision_trunks")
     if described is None:
-        names = config["timm_model_ids"]
+        names, sizes = (entry(config, key, list, "config.json") for key in ("timm_model_ids", "image_sizes"))
         unknown = [name for name in names if name not in KNOWN_TRUNKS]
         if unknown:
-            raise TeacherError(f"Unknown vision trunks {unknown}; known are {sorted(KNOWN_TRUNKS)}.")
-        described = [
-            {**KNOWN_TRUNKS[name], "image_size": size} for name, size in zip(names, config["image_sizes"], strict=True)
-        ]
+            raise TeacherError(f"Unknown vision trunks {shortened(unknown)}; known are {sorted(KNOWN_TRUNKS)}.")
+        if len(names) != len(sizes):
+            raise TeacherError(f"config.json names {len(names)} vision trunks and {len(sizes)} image_sizes.")
+        described = [{**KNOWN_TRUNKS[name], "image_size": size} for name, size in zip(names, sizes, strict=True)]
     known = {field.name for field in fields(TrunkConfig)}
     for trunk in described:
         if not set(trunk) <= known:
-            raise TeacherError(f"Unknown fields of a vision trunk: {sorted(set(trunk) - known)}; known are {sorted(known)}.")
+            raise TeacherError(
+                f"Unknown fields of a vision trunk: {shortened(sorted(set(trunk) - known))}; known are {sorted(known)}."
+            )
+        lacking = [field.name for field in fields(TrunkConfig) if field.default is MISSING and field.name not in trunk]
+        if lacking:
+            raise TeacherError(f"A vision trunk of config.json lacks {shortened(lacking, limit=len(known))}.")
     trunks = tuple(TrunkConfig(**trunk) for trunk in described)
     fused = config.get("use_fused_vision_backbone", len(trunks) == 2)
     if len(trunks) != (2 if fused else 1) or len({trunk.num_patches for trunk in trunks}) != 1:

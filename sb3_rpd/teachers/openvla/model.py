@@ -1,21 +1,44 @@
 """The network of OpenVLA: vision trunks, projector and Llama, decoded greedily for a batch of images and prompts."""
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch as th
 import torch.nn.functional as F
 from torch import nn
 
+from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.optional_imports import import_optional
 from sb3_rpd.teachers.openvla.config import OpenVLAConfig
-from sb3_rpd.teachers.openvla.dependencies import import_extra
+from sb3_rpd.teachers.openvla.lookalikes import refuse_words
 from sb3_rpd.teachers.openvla.vision import Projector, VisionBackbone
 
 
 def _make_llama(text: Mapping[str, Any]) -> Any:
-    transformers = import_extra("transformers")
+    transformers = import_optional("transformers", extra="openvla")
     config = transformers.LlamaConfig(**text)
     return transformers.AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
+
+
+def cache_argument(forward: Callable[..., Any]) -> str:
+    """
+    What the installed release of transformers calls the argument that takes the keys and values of earlier words.
+
+    Another name would be swallowed without a word: the cache stays empty, and only the first number of an action is right.
+
+    :param forward: The ``forward`` of a language model.
+    :raises TeacherError: if it is neither of the names known.
+    """
+    parameters = inspect.signature(forward).parameters
+    for name in ("cache", "past_key_values"):  # since 5.24; until 5.40
+        if name in parameters:
+            return name
+    version = import_optional("transformers", extra="openvla").__version__
+    raise TeacherError(
+        f"OpenVLATeacher cannot decode with transformers {version}, whose Llama takes no cache by a name that it knows. "
+        "Install an earlier release."
+    )
 
 
 class OpenVLAModel(nn.Module):
@@ -34,6 +57,7 @@ class OpenVLAModel(nn.Module):
         self.projector = Projector(config.trunks, config.text["hidden_size"])
         self.language_model = _make_llama(config.text)
         self.eval().requires_grad_(False)
+        self._first_words_seen = False
 
     def reset_rotary_embeddings(self, device: th.device) -> None:
         """
@@ -43,7 +67,7 @@ class OpenVLAModel(nn.Module):
 
         :param device: Where the model is.
         """
-        rotary_class = import_extra("transformers.models.llama.modeling_llama").LlamaRotaryEmbedding
+        rotary_class = import_optional("transformers.models.llama.modeling_llama", extra="openvla").LlamaRotaryEmbedding
         for module in list(self.language_model.modules()):
             for name, child in list(module.named_children()):
                 if isinstance(child, rotary_class):
@@ -60,23 +84,27 @@ class OpenVLAModel(nn.Module):
         :param action_dim: How many numbers make an action.
         :return: Logits over the words that stand for actions, float32, of shape (n, action_dim, action_bins). Other words
             of the vocabulary do not compete.
+        :raises TeacherError: if, at the first question, other words would have won in most rows.
         """
         embeddings, mask = self.assemble(images, prompts)
         padded = not bool(mask.all())
         first = self.config.first_action_token
         head = self.language_model.lm_head.weight[first : first + self.config.action_bins]
-        cache = import_extra("transformers").DynamicCache()
+        llama = self.language_model.model
+        cache = {cache_argument(llama.forward): import_optional("transformers", extra="openvla").DynamicCache()}
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
         logits: list[th.Tensor] = []
         while True:
-            hidden = self.language_model.model(
+            hidden = llama(
                 inputs_embeds=embeddings,
                 # without padding, plain causal attention has the faster kernels
                 attention_mask=mask if padded else None,
                 position_ids=positions,
-                past_key_values=cache,
                 use_cache=True,
+                **cache,
             ).last_hidden_state[:, -1]
+            if not self._first_words_seen:
+                self._look_at_first_words(hidden)
             logits.append(F.linear(hidden, head).float())
             if len(logits) == action_dim:
                 return th.stack(logits, dim=1)
@@ -84,6 +112,14 @@ class OpenVLAModel(nn.Module):
             embeddings = self.embed_words(words)
             mask = F.pad(mask, (0, 1), value=1)
             positions = positions[:, -1:] + 1
+
+    def _look_at_first_words(self, hidden: th.Tensor) -> None:
+        """Whether actions is what the checkpoint answers with: once, since it takes the logits of the whole vocabulary."""
+        first = self.config.first_action_token
+        words = self.language_model.lm_head(hidden).argmax(dim=1)
+        others = (words < first) | (words >= first + self.config.action_bins)
+        refuse_words(int(others.sum()), len(words))
+        self._first_words_seen = True
 
     def embed_words(self, words: th.Tensor) -> th.Tensor:
         """

@@ -8,8 +8,9 @@ from typing import Any
 import torch as th
 
 from sb3_rpd.common.errors import TeacherError
-from sb3_rpd.teachers.openvla.config import OpenVLAConfig
-from sb3_rpd.teachers.openvla.dependencies import import_extra
+from sb3_rpd.common.optional_imports import import_optional
+from sb3_rpd.teachers.openvla.checkpoint import unreadable
+from sb3_rpd.teachers.openvla.config import OpenVLAConfig, entry
 from sb3_rpd.teachers.openvla.resize import crop_center, resize_bicubic
 
 PROMPT = "In: What action should the robot take to {instruction}?\nOut:"
@@ -22,6 +23,7 @@ CHAT_PROMPT = (
 #: Part of the image's area that the published evaluations keep, for checkpoints that were trained on random crops.
 CROP_AREA = 0.9
 _BICUBIC = 3  # Pillow's number for it
+_FILE = "preprocessor_config.json"
 
 
 @dataclass(frozen=True)
@@ -52,17 +54,17 @@ class ImageProcessor:
         :param center_crop: See the class.
         :raises TeacherError: if it asks for another way of resizing than the published checkpoints'.
         """
-        resizing = config["tvf_resize_params"]
-        if config.get("image_resize_strategy") != "resize-naive" or any(one["interpolation"] != _BICUBIC for one in resizing):
+        resizing, normalizing = (entry(config, key, list, _FILE) for key in ("tvf_resize_params", "tvf_normalize_params"))
+        interpolations = [entry(one, "interpolation", int, _FILE) for one in resizing]
+        if config.get("image_resize_strategy") != "resize-naive" or any(one != _BICUBIC for one in interpolations):
             raise TeacherError(
-                "Only image_resize_strategy='resize-naive' with bicubic interpolation is supported; preprocessor_config.json "
-                f"says {config.get('image_resize_strategy')!r} with {[one['interpolation'] for one in resizing]}."
+                f"Only image_resize_strategy='resize-naive' with bicubic interpolation is supported; {_FILE} says "
+                f"{config.get('image_resize_strategy')!r} with {interpolations}."
             )
-        normalizing = config["tvf_normalize_params"]
         return cls(
-            sizes=tuple((int(one["size"][0]), int(one["size"][1])) for one in resizing),
-            means=tuple(tuple(one["mean"]) for one in normalizing),
-            stds=tuple(tuple(one["std"]) for one in normalizing),
+            sizes=tuple((int(height), int(width)) for height, width in (entry(one, "size", list, _FILE) for one in resizing)),
+            means=tuple(tuple(entry(one, "mean", list, _FILE)) for one in normalizing),
+            stds=tuple(tuple(entry(one, "std", list, _FILE)) for one in normalizing),
             center_crop=center_crop,
         )
 
@@ -89,7 +91,7 @@ class PromptProcessor:
 
     :param folder: The checkpoint.
     :param config: Its architecture, which says which prompt it was trained with.
-    :raises TeacherError: if it has no tokenizer.json.
+    :raises TeacherError: if it has no tokenizer.json, or not Llama's.
     """
 
     def __init__(self, folder: Path, config: OpenVLAConfig) -> None:
@@ -100,11 +102,17 @@ class PromptProcessor:
                 "LlamaTokenizerFast.from_pretrained(folder).save_pretrained(folder)."
             )
         # the file as it is: a Llama tokenizer class would rebuild it, in a way that depends on the release of transformers
-        self._tokenizer = import_extra("transformers").PreTrainedTokenizerFast(tokenizer_file=str(path))
+        tokenizer_class = import_optional("transformers", extra="openvla").PreTrainedTokenizerFast
+        try:
+            self._tokenizer = tokenizer_class(tokenizer_file=str(path))
+        except Exception as error:  # the tokenizers library raises no other class
+            raise unreadable(path, error) from error
         self._template = CHAT_PROMPT if config.chat_prompt else PROMPT
         self._bos = int(config.text["bos_token_id"])
         # the word that a lone space makes, 29871 in Llama-2: in training it came between the prompt and the action
-        self._empty = int(self._tokenizer.convert_tokens_to_ids("\u2581"))
+        self._empty = self._tokenizer.convert_tokens_to_ids("\u2581")
+        if self._empty is None:
+            raise TeacherError(f"{path} is not Llama's tokenizer, with which OpenVLA was trained: it has no word for a space.")
 
     def __call__(self, instruction: str) -> list[int]:
         """

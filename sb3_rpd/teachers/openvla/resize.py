@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 import torch as th
 
-from sb3_rpd.teachers.openvla.dependencies import import_extra
+from sb3_rpd.common.optional_imports import import_optional
 
 # Pillow resizes 8-bit images in integers: its weights are multiples of 2^-22
 _UNIT = 2**22
@@ -51,7 +51,7 @@ def resize_by_matrices(images: th.Tensor, size: tuple[int, int]) -> th.Tensor:
 
 def resize_by_pillow(images: th.Tensor, size: tuple[int, int]) -> th.Tensor:
     """The same as ``resize_bicubic``, image by image."""
-    pillow = import_extra("PIL.Image")
+    pillow = import_optional("PIL.Image", extra="openvla")
     resized = np.empty((len(images), *size, images.shape[3]), dtype=np.uint8)
     for row, image in enumerate(images.numpy()):
         # in two calls, because Pillow 13 turns their order round for some shapes
@@ -77,25 +77,42 @@ def resize_bicubic(images: th.Tensor, size: tuple[int, int]) -> th.Tensor:
     return resize_by_pillow(images.cpu(), size).to(images.device)
 
 
+def _crop_positions(size: int, new_size: int, area: float) -> np.ndarray:
+    """
+    Where along an axis the pixels of the scaled crop are read.
+
+    Each step is rounded to float32, in the order in which TensorFlow computes it: the ends of the box in units of the image
+    (OpenVLA's evaluation), then the step from pixel to pixel (``crop_and_resize``).
+    """
+    side = np.sqrt(np.float32(area))
+    start = (np.float32(1) - side) / np.float32(2)
+    end = start + side
+    last = np.float32(size - 1)
+    if new_size == 1:
+        return np.array([np.float32(0.5) * (start + end) * last])
+    step = (end - start) * last / np.float32(new_size - 1)
+    positions: np.ndarray = start * last + np.arange(new_size, dtype=np.float32) * step
+    return positions
+
+
 def crop_center(images: th.Tensor, area: float, size: tuple[int, int]) -> th.Tensor:
     """
     Cut out the center and scale it, bilinearly between the corners' centers: what OpenVLA's evaluations do with TensorFlow's
-    ``crop_and_resize`` for checkpoints that were trained on random crops.
+    ``crop_and_resize`` for checkpoints that were trained on random crops. Equal to TensorFlow's on a CPU in every value.
 
     :param images: Shape (n, height, width, channels), uint8.
     :param area: The crop's part of the image's area, 0.9 for the published checkpoints.
     :param size: The height and width to scale it to.
     :return: Shape (n, \\*size, channels), uint8.
     """
-    values = images.float() / 255
+    # TensorFlow multiplies by the rounded 1 / 255, which is not the same as dividing
+    values = images.float() * float(np.float32(1 / 255))
     for axis, new_size in ((2, size[1]), (1, size[0])):
-        last = images.shape[axis] - 1
-        side = float(np.sqrt(area))
-        positions = th.linspace((1 - side) / 2 * last, (1 + side) / 2 * last, new_size, device=images.device)
+        positions = th.as_tensor(_crop_positions(images.shape[axis], new_size, area), device=images.device)
         below = positions.floor().long()
         above = positions.ceil().long()
         fraction = (positions - below).view([new_size if dim == axis else 1 for dim in range(4)])
         lower, upper = values.index_select(axis, below), values.index_select(axis, above)
         values = lower + (upper - lower) * fraction
     # TensorFlow's conversion of [0, 1] to 8 bits: 256 equal parts, the last of them up to 255.5
-    return (values * 255.5).clamp(0, 255).byte()
+    return (values.clamp(0, 1) * 255.5).byte()

@@ -10,40 +10,23 @@ import torch as th
 from gymnasium import spaces
 
 from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.instructions import read_instruction
+from sb3_rpd.common.questions import Questions
 from sb3_rpd.common.teacher import Teacher, TeacherOutput
 from sb3_rpd.common.type_aliases import RawObservation
-from sb3_rpd.teachers.openvla.actions import DECODINGS, GRIPPERS, ActionDecoder
+from sb3_rpd.common.wording import cut
+from sb3_rpd.teachers.images import find_images
+from sb3_rpd.teachers.openvla.actions import DECODINGS, ActionDecoder
 from sb3_rpd.teachers.openvla.checkpoint import find_checkpoint, load_model, read_action_statistics, read_json
 from sb3_rpd.teachers.openvla.config import OpenVLAConfig
 from sb3_rpd.teachers.openvla.processing import ImageProcessor, PromptProcessor
+from sb3_rpd.teachers.units import ConvertActions, check_range, make_conversion
 
 #: The checkpoint and the statistics of the paper's ManiSkill experiments.
 CHECKPOINT = "Juelg/openvla-7b-finetuned-maniskill"
 UNNORM_KEY = "maniskill_human:7.0.0"
-#: The name under which ``TeacherActionWrapper`` offers the rendered frame.
-_FRAME = "frame"
 
-
-def _select_frames(observations: RawObservation, camera: str | None) -> np.ndarray:
-    """
-    The images among what the environment offers.
-
-    :raises TeacherError: if they are not there, not the only ones, or no 8-bit color images; says what is there.
-    """
-    offered = observations if isinstance(observations, dict) else {_FRAME: observations}
-    images = [name for name, array in offered.items() if _are_images(array)]
-    wanted = camera if camera is not None else images[0] if len(images) == 1 else _FRAME
-    if wanted not in images:
-        shapes = {name: f"{array.dtype}{list(array.shape[1:])}" for name, array in offered.items()}
-        raise TeacherError(
-            f"OpenVLATeacher found no camera {wanted!r} with color images (uint8, height x width x 3); the environment "
-            f"offers {shapes}. Choose with OpenVLATeacher(camera=...), or offer one in TeacherActionWrapper(observation=...)."
-        )
-    return offered[wanted]
-
-
-def _are_images(array: np.ndarray) -> bool:
-    return array.ndim == 4 and array.shape[3] == 3 and array.dtype == np.uint8
+_CURE = "Choose with OpenVLATeacher(camera=...), or offer one in TeacherActionWrapper(observation=...)."
 
 
 class _Replica:
@@ -74,18 +57,17 @@ class OpenVLATeacher(Teacher):
     :param camera: The name of the images among what the environment offers; None for "frame" or the only images that there
         are.
     :param center_crop: Keep the central 90 % of each frame's area: for checkpoints that were trained on random crops.
-    :param gripper: "maniskill" for data whose gripper goes from 0 (closed) to 1 (open), as OpenVLA's does, in an environment
-        where it goes from -1 (closed) to 1 (open): the last dimension g becomes 2 g - 1. "keep" leaves it as it is.
+    :param convert_actions: From the data's units to the environment's: a ``ConvertActions``. "signed_gripper" is for data
+        whose gripper goes from 0 (closed) to 1 (open), as OpenVLA's does, and an environment where it goes from -1 (closed)
+        to 1 (open); None leaves the actions as they are. With a function the teacher gives no distribution.
     :param decode: The action: "greedy" takes the likeliest word in each dimension, "mean" the mean over the words, which is
         what minimizes a squared error. Either way each dimension is conditioned on the likeliest words before it.
     :param device: One of torch's devices, "auto" for a GPU where there is one, or several devices: each gets a copy of the
         network and its share of each batch.
     :param dtype: Precision of the network; None for bfloat16 on a GPU and float32 on a CPU.
     :param batch_size: The most frames that go through the network of one device at once; it bounds the memory.
-    :raises ValueError: if ``gripper``, ``decode`` or ``batch_size`` make no sense.
+    :raises ValueError: if ``convert_actions``, ``decode`` or ``batch_size`` make no sense.
     """
-
-    gives_distribution = True
 
     def __init__(
         self,
@@ -96,29 +78,29 @@ class OpenVLATeacher(Teacher):
         instruction: str | None = None,
         camera: str | None = None,
         center_crop: bool = False,
-        gripper: str = "maniskill",
+        convert_actions: ConvertActions = "signed_gripper",
         decode: str = "greedy",
         device: str | th.device | Sequence[str | th.device] = "auto",
         dtype: th.dtype | None = None,
         batch_size: int = 64,
     ) -> None:
-        for name, value, choices in (("gripper", gripper, GRIPPERS), ("decode", decode, DECODINGS)):
-            if value not in choices:
-                raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}")
+        if decode not in DECODINGS:
+            raise ValueError(f"decode must be one of {', '.join(map(repr, DECODINGS))}; got {decode!r}")
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1; got {batch_size}")
         self.checkpoint = checkpoint
         self.unnorm_key = unnorm_key
         self.revision = revision
-        self.instruction = instruction
+        self.instruction = None if instruction is None else read_instruction(instruction, "OpenVLATeacher's instruction")
         self.camera = camera
         self.center_crop = center_crop
-        self.gripper = gripper
+        self.convert_actions = make_conversion(convert_actions)
+        self.gives_distribution = self.convert_actions.keeps_distribution
         self.decode = decode
         self.device = device
         self.dtype = dtype
         self.batch_size = batch_size
-        self._bounds: tuple[np.ndarray, np.ndarray] | None = None
+        self._action_space: spaces.Box | None = None
         self._prompts: dict[str, list[int]] = {}
 
     @cached_property
@@ -127,7 +109,7 @@ class OpenVLATeacher(Teacher):
 
     @cached_property
     def _decoder(self) -> ActionDecoder:
-        return ActionDecoder.from_statistics(read_action_statistics(self._folder, self.unnorm_key), self.gripper, self.decode)
+        return ActionDecoder.from_statistics(read_action_statistics(self._folder, self.unnorm_key), self.decode)
 
     @cached_property
     def _make_prompt(self) -> Callable[[str], list[int]]:
@@ -144,30 +126,39 @@ class OpenVLATeacher(Teacher):
         return replicas
 
     def setup(self, action_space: spaces.Space) -> None:
-        action_dim = self._decoder.action_dim
-        if not isinstance(action_space, spaces.Box) or action_space.shape != (action_dim,):
+        ends = self.convert_actions(np.stack([self._decoder.low, self._decoder.high]))
+        if not isinstance(action_space, spaces.Box) or action_space.shape != ends.shape[1:]:
             raise TeacherError(
-                f"OpenVLATeacher gives {action_dim} numbers (unnorm_key={self.unnorm_key!r}), the environment takes "
-                f"{action_space}. In ManiSkill that is control_mode='pd_ee_delta_pose'."
+                f"OpenVLATeacher gives {ends.shape[1]} numbers (unnorm_key={self.unnorm_key!r}), the environment takes "
+                f"{cut(action_space)}. In ManiSkill that is control_mode='pd_ee_delta_pose'."
             )
-        self._bounds = action_space.low, action_space.high
+        check_range(
+            ends.min(axis=0),
+            ends.max(axis=0),
+            action_space,
+            teacher=f"OpenVLATeacher with unnorm_key={self.unnorm_key!r}",
+            cure="Choose the statistics of data in the environment's units (unnorm_key), or convert them (convert_actions).",
+        )
+        self._action_space = action_space
         self._load()
 
     def predict(self, observations: RawObservation, instructions: Sequence[str] | None = None) -> TeacherOutput:
-        frames = _select_frames(observations, self.camera)
-        if instructions is None:
-            if self.instruction is None:
-                raise TeacherError(
-                    "OpenVLATeacher was not told what to do: pass an instruction to it, or to the environment's "
-                    "TeacherActionWrapper."
-                )
-            instructions = [self.instruction] * len(frames)
+        questions = Questions(observations, instructions).told(self.instruction)
+        offered = questions.named_observations
+        frames = offered[find_images(offered, self.camera, seeker="OpenVLATeacher", cure=_CURE)]
+        if questions.instructions is None:
+            raise TeacherError(
+                "OpenVLATeacher was not told what to do: pass an instruction to it, or to the environment's "
+                "TeacherActionWrapper."
+            )
         self._load()
-        prompts = [self._prompt(instruction) for instruction in instructions]
+        prompts = [self._prompt(instruction) for instruction in questions.instructions]
         actions, std = self._decoder(self._action_logits(frames, prompts))
-        if self._bounds is not None:
-            actions = np.clip(actions, *self._bounds).astype(np.float32)
-        return TeacherOutput(actions, std=std)
+        output = self.convert_actions.output(TeacherOutput(actions, std=std))
+        output = TeacherOutput(
+            output.actions.astype(np.float32), std=None if output.std is None else output.std.astype(np.float32)
+        )
+        return output if self._action_space is None else output.clip(self._action_space)
 
     def close(self) -> None:
         """Let the networks go; the next question loads them again."""

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch as th
 
+from sb3_rpd.common.optional_imports import import_optional
 from sb3_rpd.teachers.openvla.config import OPENVLA_7B, OpenVLAConfig
-from sb3_rpd.teachers.openvla.dependencies import import_extra
 from sb3_rpd.teachers.openvla.model import OpenVLAModel
 
 # <unk>, <s>, </s>, the space and the printable characters of ASCII: one word each. Then the words for actions.
@@ -123,7 +123,7 @@ def _preprocessor_config() -> dict[str, Any]:
 
 def _write_tokenizer(folder: Path) -> None:
     """A tokenizer that works as Llama's does, with characters for words: spaces become U+2581, <s> goes in front."""
-    tokenizers = import_extra("tokenizers")
+    tokenizers = import_optional("tokenizers", extra="openvla")
     words = [*_WORDS, *(f"<action_{index}>" for index in range(_ACTION_BINS)), "<PAD>"]
     tokenizer = tokenizers.Tokenizer(
         tokenizers.models.BPE(vocab={word: index for index, word in enumerate(words)}, merges=[], unk_token="<unk>")
@@ -155,7 +155,7 @@ def _write_weights(folder: Path, seed: int) -> None:
     weight_map = {}
     for number, shard in enumerate(shards, start=1):
         file = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
-        import_extra("safetensors.torch").save_file(
+        import_optional("safetensors.torch", extra="openvla").save_file(
             {name: weights[name] for name in shard}, folder / file, metadata={"format": "pt"}
         )
         weight_map.update(dict.fromkeys(shard, file))

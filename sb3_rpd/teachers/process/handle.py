@@ -12,19 +12,19 @@ from typing import NamedTuple
 
 import torch as th
 
+from sb3_rpd.common.questions import Questions
 from sb3_rpd.common.teacher import TeacherOutput
 from sb3_rpd.teachers.process.shared_arrays import SharedArrays
 from sb3_rpd.teachers.process.worker import (
     GRACE_SECONDS,
     Answer,
     Failed,
-    Questions,
     Ready,
     Reply,
     Request,
     Setup,
     decode_output,
-    encode_batch,
+    encode_questions,
     serve,
 )
 
@@ -116,7 +116,7 @@ class TeacherProcess:
         """
         if self._awaits_reply:
             self.receive(deadline)
-        message: Request = encode_batch(self._arrays, request) if isinstance(request, Questions) else request
+        message: Request = encode_questions(self._arrays, request) if isinstance(request, Questions) else request
         self._awaits_reply = True
         # If the process is dead, ``receive`` tells so
         with contextlib.suppress(ConnectionError):

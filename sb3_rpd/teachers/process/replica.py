@@ -6,9 +6,11 @@ from multiprocessing.connection import Connection
 from gymnasium import spaces
 
 from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.questions import Questions
 from sb3_rpd.common.teacher import TeacherOutput
+from sb3_rpd.common.wording import cut, ending
 from sb3_rpd.teachers.process.handle import Deadline, ProcessDiedError, TeacherProcess
-from sb3_rpd.teachers.process.worker import Failed, Questions, Ready, Setup
+from sb3_rpd.teachers.process.worker import Failed, Ready, Setup
 
 
 class Replica:
@@ -155,4 +157,4 @@ class Replica:
 
 
 def _text(reply: object) -> str:
-    return reply.traceback if isinstance(reply, Failed) else repr(reply)
+    return ending(reply.traceback) if isinstance(reply, Failed) else cut(repr(reply))

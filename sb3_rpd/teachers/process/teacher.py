@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import pairwise
 from multiprocessing.connection import wait
 from multiprocessing.util import Finalize
 from typing import Any
@@ -15,12 +14,13 @@ import numpy as np
 from gymnasium import spaces
 
 from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.questions import Questions
 from sb3_rpd.common.teacher import Teacher, TeacherOutput
 from sb3_rpd.common.teacher_outputs import n_logits
 from sb3_rpd.common.type_aliases import RawObservation
+from sb3_rpd.common.wording import cut, function_name
 from sb3_rpd.teachers.process.handle import Deadline, stop_all
 from sb3_rpd.teachers.process.replica import Replica
-from sb3_rpd.teachers.process.worker import Questions
 
 #: How often a teacher that loads is reported.
 REPORT_SECONDS = 10.0
@@ -102,7 +102,7 @@ class ProcessTeacher(Teacher):
             self._action_space = action_space
             self.gives_distribution = self._replicas[0].gives_distribution
 
-    def predict(self, observations: RawObservation, instructions: Sequence[str] | None = None) -> np.ndarray | TeacherOutput:
+    def predict(self, observations: RawObservation, instructions: Sequence[str] | None = None) -> TeacherOutput:
         with self._lock:
             if self._action_space is None:
                 raise TeacherError(f"{self!r} has no process before setup(action_space) and after close().")
@@ -131,11 +131,11 @@ class ProcessTeacher(Teacher):
         if self.verbose:
             print(f"{self!r} {what}", flush=True)
 
-    def _predict(self, questions: Questions, action_space: spaces.Space) -> np.ndarray | TeacherOutput:
+    def _predict(self, questions: Questions, action_space: spaces.Space) -> TeacherOutput:
         deadline = Deadline.after("timeout", self.timeout)
-        parts = list(zip(self._replicas, _cut(questions, len(self._replicas)), strict=True))
+        parts = list(zip(self._replicas, questions.parts(len(self._replicas)), strict=True))
         # A batch may have fewer entries than there are replicas
-        parts = [(replica, part) for replica, part in parts if _size(part) > 0] or parts[:1]
+        parts = [(replica, part) for replica, part in parts if len(part) > 0] or parts[:1]
         asked = [replica.ask(part, deadline) for replica, part in parts]
         answers: list[TeacherOutput | None] = []
         errors: list[TeacherError] = []
@@ -148,7 +148,9 @@ class ProcessTeacher(Teacher):
             raise errors[0]
         if all(replica.failure is not None for replica, _ in parts):
             raise TeacherError(str(parts[0][0].failure))
-        return _merge(answers, [_size(part) for _, part in parts], action_space, self.gives_distribution)
+        if all(answer is None for answer in answers):
+            return _no_answer(len(questions), action_space, self.gives_distribution)
+        return TeacherOutput.merge(answers, [part for _, part in parts])
 
 
 def _stop(replicas: Sequence[Replica]) -> None:
@@ -170,75 +172,26 @@ def _pickle_factory(factory: Any) -> bytes:
             inspect.signature(factory).bind()
         except TypeError as error:
             raise TypeError(
-                f"{factory!r} cannot be called without arguments: {error}. Fix them with functools.partial."
+                f"{function_name(factory)} cannot be called without arguments: {error}. Fix them with functools.partial."
             ) from error
         except ValueError:
             pass  # some C functions have no signature
     try:
         return pickle.dumps(factory)
     except Exception as error:
+        named = function_name(factory) if callable(factory) else cut(repr(factory))
         raise TypeError(
-            f"{factory!r} cannot be sent to another process: {error}. Lambdas and functions inside of functions cannot. Pass "
+            f"{named} cannot be sent to another process: {cut(error)}. Lambdas and functions inside of functions cannot. Pass "
             f"{wanted}."
         ) from error
 
 
-def _size(questions: Questions) -> int:
-    observations, instructions = questions
-    if isinstance(observations, dict):
-        if observations:
-            return len(next(iter(observations.values())))
-        return 0 if instructions is None else len(instructions)
-    return len(observations)
-
-
-def _cut(questions: Questions, n_parts: int) -> list[Questions]:
-    """Cut a batch into contiguous parts, of the same size but for one."""
-    observations, instructions = questions
-    bounds = [_size(questions) * i // n_parts for i in range(n_parts + 1)]
-    return [
-        Questions(
-            {name: array[low:high] for name, array in observations.items()}
-            if isinstance(observations, dict)
-            else observations[low:high],
-            None if instructions is None else instructions[low:high],
-        )
-        for low, high in pairwise(bounds)
-    ]
-
-
-def _merge(
-    answers: Sequence[TeacherOutput | None], sizes: Sequence[int], action_space: spaces.Space, gives_distribution: bool
-) -> np.ndarray | TeacherOutput:
-    """
-    Put the parts of an answer together.
-
-    :param answers: The parts; None where there is none.
-    :param sizes: How many rows each of them has.
-    :param action_space: The action space of one environment.
-    :param gives_distribution: Whether there must be a distribution even if no part is there.
-    :return: The answer, with rows of NaN for the parts that are not there.
-    :raises TeacherError: if a part has a wrong number of rows.
-    """
-    for answer, size in zip(answers, sizes, strict=True):
-        if answer is not None and np.shape(answer.actions)[:1] != (size,):
-            raise TeacherError(
-                f"The teacher's actions have shape {np.shape(answer.actions)}, but it was given {size} observations."
-            )
+def _no_answer(n: int, action_space: spaces.Space, gives_distribution: bool) -> TeacherOutput:
+    """Rows of NaN alone, of the shapes that an answer has."""
     shape = action_space.shape or ()
-    distribution = "std" if isinstance(action_space, spaces.Box) else "logits"
-    fillers = {"actions": np.full(shape, np.nan, np.float32)}
-    given = [answer for answer in answers if answer is not None]
-    if all(getattr(answer, distribution) is not None for answer in given) if given else gives_distribution:
-        # Any distribution will do for a row that is masked
-        fillers[distribution] = np.ones(shape if distribution == "std" else n_logits(action_space), np.float32)
-    merged = {
-        name: np.concatenate(
-            [
-                np.broadcast_to(filler, (size, *filler.shape)) if answer is None else getattr(answer, name)
-                for answer, size in zip(answers, sizes, strict=True)
-            ]
-        )
-        for name, filler in fillers.items()
-    }
-    return TeacherOutput(**merged) if distribution in merged else merged["actions"]
+    actions = np.full((n, *shape), np.nan, np.float32)
+    if not gives_distribution:
+        return TeacherOutput(actions)
+    if isinstance(action_space, spaces.Box):
+        return TeacherOutput(actions, std=np.full_like(actions, np.nan))
+    return TeacherOutput(actions, logits=np.full((n, n_logits(action_space)), np.nan, np.float32))

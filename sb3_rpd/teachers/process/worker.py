@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.process import parent_process
 from typing import Any, NamedTuple, TypeAlias
@@ -17,8 +17,8 @@ import numpy as np
 import torch as th
 from gymnasium import spaces
 
-from sb3_rpd.common.teacher import Teacher, TeacherOutput
-from sb3_rpd.common.type_aliases import RawObservation
+from sb3_rpd.common.questions import Questions
+from sb3_rpd.common.teacher import Teacher, TeacherOutput, ask_teacher
 from sb3_rpd.teachers.process.shared_arrays import Placement, SharedArrays
 from sb3_rpd.teachers.resolve import make_teacher
 
@@ -32,14 +32,7 @@ class Setup(NamedTuple):
     action_space: spaces.Space
 
 
-class Questions(NamedTuple):
-    """What ``Teacher.predict`` is called with."""
-
-    observations: RawObservation
-    instructions: Sequence[str] | None
-
-
-class Batch(NamedTuple):
+class SharedQuestions(NamedTuple):
     """
     Request: say what to do. ``Questions`` whose arrays are in shared memory.
 
@@ -61,7 +54,7 @@ class Ready(NamedTuple):
 
 class Answer(NamedTuple):
     """
-    Reply to ``Batch``.
+    Reply to ``SharedQuestions``.
 
     :param placements: Where the arrays are.
     :param fields: What they are: names of ``TeacherOutput``'s fields.
@@ -77,7 +70,7 @@ class Failed(NamedTuple):
     traceback: str
 
 
-Request: TypeAlias = Setup | Batch
+Request: TypeAlias = Setup | SharedQuestions
 Reply: TypeAlias = Ready | Answer | Failed
 
 
@@ -102,15 +95,13 @@ def serve(connection: Connection, arrays: SharedArrays, factory: bytes, n_thread
         _send(connection, Failed(traceback.format_exc()))
         return
     try:
-        # Gradients are switched off for each thread by itself
-        with th.no_grad():
-            while (request := _receive(connection)) is not None and _send(connection, _reply(teacher, arrays, request)):
-                pass
+        while (request := _receive(connection)) is not None and _send(connection, _reply(teacher, arrays, request)):
+            pass
     finally:
         teacher.close()
 
 
-def encode_batch(arrays: SharedArrays, questions: Questions) -> Batch:
+def encode_questions(arrays: SharedArrays, questions: Questions) -> SharedQuestions:
     """
     Put questions into shared memory.
 
@@ -119,22 +110,20 @@ def encode_batch(arrays: SharedArrays, questions: Questions) -> Batch:
     :return: The request that goes with them.
     :raises TeacherError: if an observation cannot be shared.
     """
-    observations, instructions = questions
-    names = list(observations) if isinstance(observations, dict) else None
-    content = list(observations.values()) if isinstance(observations, dict) else [observations]
-    if instructions is not None:
-        content.append(np.frombuffer(json.dumps(list(instructions)).encode(), dtype=np.uint8))
-    return Batch(arrays.write([np.asarray(array) for array in content]), names, instructions is not None)
+    names = list(questions.observations) if isinstance(questions.observations, dict) else None
+    content = [np.asarray(array) for array in questions.named_observations.values()]
+    if questions.instructions is not None:
+        content.append(np.frombuffer(json.dumps(list(questions.instructions)).encode(), dtype=np.uint8))
+    return SharedQuestions(arrays.write(content), names, questions.instructions is not None)
 
 
-def _decode_batch(arrays: SharedArrays, batch: Batch) -> Questions:
-    content = arrays.read(batch.placements)
-    instructions = json.loads(content.pop().tobytes()) if batch.has_instructions else None
-    return Questions(content[0] if batch.names is None else dict(zip(batch.names, content, strict=True)), instructions)
+def _decode_questions(arrays: SharedArrays, shared: SharedQuestions) -> Questions:
+    content = arrays.read(shared.placements)
+    instructions = json.loads(content.pop().tobytes()) if shared.has_instructions else None
+    return Questions(content[0] if shared.names is None else dict(zip(shared.names, content, strict=True)), instructions)
 
 
-def _encode_output(arrays: SharedArrays, answer: np.ndarray | TeacherOutput) -> Answer:
-    output = answer if isinstance(answer, TeacherOutput) else TeacherOutput(answer)
+def _encode_output(arrays: SharedArrays, output: TeacherOutput) -> Answer:
     given = {name: array for name, array in vars(output).items() if array is not None}
     return Answer(arrays.write([np.asarray(array) for array in given.values()]), list(given))
 
@@ -159,7 +148,7 @@ def _reply(teacher: Teacher, arrays: SharedArrays, request: Request) -> Reply:
         if isinstance(request, Setup):
             teacher.setup(request.action_space)
             return Ready(bool(teacher.gives_distribution))
-        return _encode_output(arrays, teacher.predict(*_decode_batch(arrays, request)))
+        return _encode_output(arrays, ask_teacher(teacher, _decode_questions(arrays, request)))
     except Exception:
         return Failed(traceback.format_exc())
 

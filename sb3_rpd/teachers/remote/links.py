@@ -11,9 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-import numpy as np
-
 from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.questions import Questions
 from sb3_rpd.common.teacher import TeacherOutput
 
 logger = logging.getLogger(__name__)
@@ -25,39 +24,35 @@ _LONGEST_PAUSE = 5.0
 
 
 class LinkError(Exception):
-    """A connection broke, timed out or brought nonsense: worth a try with a new one."""
+    """
+    A connection broke, timed out or brought nonsense: worth a try with a new one.
+
+    :param cause: What happened, as a part of a sentence.
+    :param cure: What to do if it happens however often it is tried.
+    """
+
+    def __init__(self, cause: str, cure: str = "Is it running, and is this its address?") -> None:
+        super().__init__(cause)
+        self.cure = cure
+
+
+class NoAnswerInTimeError(LinkError):
+    """
+    A server is there and does not answer in time.
+
+    :param timeout: The time, in seconds.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        super().__init__(
+            f"no answer within {timeout:g} s",
+            "The server is there, but slow: a model that loads or compiles itself can take minutes for its first answer. Make "
+            f"the teacher with a larger timeout than {timeout:g}.",
+        )
 
 
 class UnreachableError(TeacherError):
     """A server did not answer however often it was tried."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """
-    Observations that are asked about together.
-
-    :param observations: Arrays with first axis n by the server's names for them; at least one.
-    :param instructions: One for each observation, or None.
-    """
-
-    observations: dict[str, np.ndarray]
-    instructions: list[str] | None
-
-    def __len__(self) -> int:
-        return len(next(iter(self.observations.values())))
-
-    @property
-    def bytes_per_row(self) -> int:
-        """How many bytes one observation's arrays have."""
-        return sum(array.nbytes for array in self.observations.values()) // len(self)
-
-    def rows(self, start: int, stop: int) -> "Batch":
-        """:return: The observations ``start`` to ``stop``, the last one excluded."""
-        return Batch(
-            {name: array[start:stop] for name, array in self.observations.items()},
-            None if self.instructions is None else self.instructions[start:stop],
-        )
 
 
 @dataclass(frozen=True)
@@ -72,11 +67,11 @@ class Limits:
     rows: int = 1
     nbytes: int | None = None
 
-    def rows_of(self, batch: Batch) -> int:
-        """:return: How many observations of such a batch fit into one request; at least one is tried."""
-        if self.nbytes is None or batch.bytes_per_row == 0:
+    def rows_of(self, questions: Questions) -> int:
+        """:return: How many observations of such questions fit into one request; at least one is tried."""
+        if self.nbytes is None or questions.bytes_per_row == 0:
             return self.rows
-        return max(1, min(self.rows, self.nbytes // batch.bytes_per_row))
+        return max(1, min(self.rows, self.nbytes // questions.bytes_per_row))
 
 
 class Link(ABC):
@@ -94,9 +89,9 @@ class Link(ABC):
         """
 
     @abstractmethod
-    def ask(self, batch: Batch) -> TeacherOutput:
+    def ask(self, questions: Questions) -> TeacherOutput:
         """
-        :param batch: What to ask about, within the limits.
+        :param questions: What to ask about, within the limits.
         :return: Actions in the server's units, of shape (n, ...), maybe with a distribution.
         :raises LinkError: if the same question may be answered over a new connection.
         :raises TeacherError: if it will not be.
@@ -135,19 +130,26 @@ class PatientLink:
         """
         return self._persist(lambda: self._link.limits)
 
-    def ask(self, batch: Batch) -> TeacherOutput:
+    def ask(self, questions: Questions) -> TeacherOutput:
         """
-        :param batch: What to ask about.
+        :param questions: What to ask about.
         :return: The answer.
         :raises UnreachableError: if there is none within the time.
         :raises TeacherError: if the server refuses.
         """
-        return self._persist(lambda: self._link.ask(batch))
+        return self._persist(lambda: self._ask_within_limits(questions))
 
     def close(self) -> None:
         """Drop the connection; another question opens a new one."""
         self._is_open = False
         self._link.close()
+
+    def _ask_within_limits(self, questions: Questions) -> TeacherOutput:
+        # those of the present connection: a server that was started again may take less than it did
+        pieces = questions.pieces(self._link.limits.rows_of(questions))
+        if len(pieces) == 1:
+            return self._link.ask(questions)
+        return TeacherOutput.merge([self._link.ask(piece) for piece in pieces], pieces)
 
     def _persist(self, use: Callable[[], _T]) -> _T:
         pause = _FIRST_PAUSE
@@ -176,7 +178,7 @@ class PatientLink:
                 self._is_away = True
                 raise UnreachableError(
                     f"The server at {self._url} gave no answer ({cause}), however often it was tried in {self._patience:g} s. "
-                    "Is it running, and is this its address?"
+                    f"{cause.cure}"
                 ) from cause
             pause = min(2 * pause, _LONGEST_PAUSE)
 
@@ -195,19 +197,16 @@ class LinkPool:
         self._stop = threading.Event()
         self._links = [PatientLink(make_link(), url, patience, self._stop) for _ in range(connections)]
         self._executor: ThreadPoolExecutor | None = None
-        self._limits: Limits | None = None
 
     def limits(self) -> Limits:
         """
-        :return: What the server takes in one request, as it said at the first connection.
+        :return: What the server takes in one request, as it said when the first link connected.
         :raises TeacherError: if it cannot be reached.
         """
-        if self._limits is None:
-            self._stop.clear()
-            self._limits = self._links[0].limits()
-        return self._limits
+        self._stop.clear()
+        return self._links[0].limits()
 
-    def ask_all(self, batches: Sequence[Batch]) -> list[TeacherOutput | TeacherError]:
+    def ask_all(self, batches: Sequence[Questions]) -> list[TeacherOutput | TeacherError]:
         """
         Spread questions over the links.
 
@@ -241,7 +240,7 @@ class LinkPool:
             link.close()
 
 
-def _work(link: PatientLink, todo: deque[tuple[int, Batch]], outcomes: list[TeacherOutput | TeacherError | None]) -> None:
+def _work(link: PatientLink, todo: deque[tuple[int, Questions]], outcomes: list[TeacherOutput | TeacherError | None]) -> None:
     """Take questions and answer them in place until none is left or the server is away."""
     while True:
         try:
@@ -255,32 +254,3 @@ def _work(link: PatientLink, todo: deque[tuple[int, Batch]], outcomes: list[Teac
             return
         except TeacherError as error:
             outcomes[index] = error
-
-
-def masked(batches: Sequence[Batch], outcomes: Sequence[TeacherOutput | TeacherError]) -> TeacherOutput:
-    """
-    Put answers together; what has none is a row of NaN.
-
-    :param batches: The questions.
-    :param outcomes: Their answers, or why there is none; at least one is an answer.
-    :return: One answer to all of them.
-    :raises TeacherError: if the answers do not have one shape.
-    """
-    answers = [outcome for outcome in outcomes if isinstance(outcome, TeacherOutput)]
-    return TeacherOutput(
-        _joined(batches, outcomes, "actions"),
-        std=None if answers[0].std is None else _joined(batches, outcomes, "std"),
-        logits=None if answers[0].logits is None else _joined(batches, outcomes, "logits"),
-    )
-
-
-def _joined(batches: Sequence[Batch], outcomes: Sequence[TeacherOutput | TeacherError], part: str) -> np.ndarray:
-    arrays = [getattr(outcome, part, None) for outcome in outcomes]
-    shapes = {array.shape[1:] for array in arrays if array is not None}
-    if len(shapes) > 1:
-        raise TeacherError(f"The server's answers have {part} of different shapes: {sorted(shapes)}.")
-    shape = shapes.pop()
-    rows = [
-        np.full((len(batch), *shape), np.nan) if array is None else array for batch, array in zip(batches, arrays, strict=True)
-    ]
-    return np.concatenate(rows)

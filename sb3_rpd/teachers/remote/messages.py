@@ -57,6 +57,21 @@ def unpack_gr00t(frame: bytes) -> Any:
     return _unpack(frame, _from_gr00t_form)
 
 
+def modality_keys(config: Any) -> list[str]:
+    """
+    :param config: What a GR00T server says of a modality: N1.7 as a dict in a message, N1.6 as JSON.
+    :return: The names of its parts; none if the server does not say them.
+    """
+    described = config.get("as_json") if isinstance(config, dict) else None
+    if isinstance(described, str):
+        try:
+            described = unpack_json(described)
+        except MalformedMessageError:
+            return []
+    keys = described.get("modality_keys") if isinstance(described, dict) else None
+    return [key for key in keys if isinstance(key, str)] if isinstance(keys, list) else []
+
+
 def pack_json(message: Mapping[str, Any]) -> str:
     """
     :param message: A message of dicts, lists, strings, numbers and arrays.

@@ -5,18 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from sb3_rpd.common.errors import TeacherError
-from sb3_rpd.common.type_aliases import RawObservation
-
-#: The name of an observation that is a single array and so has none of its own.
-SINGLE_ARRAY = "observation"
-
-
-def name_observations(observations: RawObservation) -> dict[str, np.ndarray]:
-    """
-    :param observations: A batch of raw observations.
-    :return: The same as arrays by name; a single array is called ``SINGLE_ARRAY``.
-    """
-    return observations if isinstance(observations, dict) else {SINGLE_ARRAY: observations}
+from sb3_rpd.common.wording import cut, shortened
 
 
 def select(keys: Mapping[str, str] | None, offered: Mapping[str, np.ndarray], server: str) -> dict[str, np.ndarray]:
@@ -33,32 +22,10 @@ def select(keys: Mapping[str, str] | None, offered: Mapping[str, np.ndarray], se
         return dict(offered)
     missing = [name for name in keys.values() if name not in offered]
     if missing:
-        wanted = ", ".join(f"{theirs!r} from {ours!r}" for theirs, ours in keys.items())
+        wanted = cut(", ".join(f"{theirs!r} from {ours!r}" for theirs, ours in keys.items()), 300)
         raise TeacherError(
-            f"The server {server} is to get {wanted}; the environment offers {sorted(offered)}, so {missing} "
-            "cannot be found. Correct the teacher's mapping (the server's name -> the environment's name), or let "
-            "TeacherActionWrapper(env, observation={...}) offer it."
+            f"The server {server} is to get {wanted}; the environment offers {shortened(sorted(offered), limit=8)}, so "
+            f"{shortened(missing, limit=8)} cannot be found. Correct the teacher's mapping (the server's name -> the "
+            "environment's name), or let TeacherActionWrapper(env, observation={...}) offer it."
         )
     return {theirs: offered[ours] for theirs, ours in keys.items()}
-
-
-def is_images(array: np.ndarray) -> bool:
-    """:return: Whether a batch of observations is one of images, channels last."""
-    return array.dtype == np.uint8 and array.ndim == 4 and array.shape[-1] in (1, 3)
-
-
-def the_only_image(offered: Mapping[str, np.ndarray], server: str) -> str:
-    """
-    :param offered: The environment's observations by name.
-    :param server: The server, for messages.
-    :return: The name of the image among them.
-    :raises TeacherError: if there is not exactly one.
-    """
-    images = [name for name, array in offered.items() if is_images(array)]
-    if len(images) != 1:
-        what = {name: f"{array.dtype}{list(array.shape[1:])}" for name, array in offered.items()}
-        raise TeacherError(
-            f"The server {server} wants an image, uint8 of shape (height, width, 3); the environment offers {what}, of which "
-            f"{images or 'none'} could be meant. Name the one that is meant when you make the teacher."
-        )
-    return images[0]

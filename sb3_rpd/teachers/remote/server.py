@@ -15,8 +15,10 @@ from gymnasium import spaces
 
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.optional_imports import import_optional
-from sb3_rpd.common.teacher import Teacher, TeacherOutput
-from sb3_rpd.teachers.remote.addresses import is_loopback
+from sb3_rpd.common.questions import SINGLE_ARRAY, Questions
+from sb3_rpd.common.teacher import Teacher, TeacherOutput, ask_teacher
+from sb3_rpd.common.wording import cut
+from sb3_rpd.teachers.remote.addresses import family_of, in_url, is_loopback, without_brackets
 from sb3_rpd.teachers.remote.arrays import MalformedMessageError
 from sb3_rpd.teachers.remote.extension import (
     ACTION_SPACE,
@@ -28,7 +30,6 @@ from sb3_rpd.teachers.remote.extension import (
     read_space,
 )
 from sb3_rpd.teachers.remote.messages import pack_openpi, unpack_openpi
-from sb3_rpd.teachers.remote.observations import SINGLE_ARRAY
 
 logger = logging.getLogger(__name__)
 
@@ -84,8 +85,9 @@ class TeacherServer:
         server = import_optional("websockets.sync.server", extra="remote")
         self._server = server.serve(
             self._serve_connection,
-            host,
+            without_brackets(host),
             port,
+            family=family_of(host),
             process_request=self._check_request,
             compression=None,
             max_size=max_frame_bytes,
@@ -93,8 +95,7 @@ class TeacherServer:
             ping_interval=None,
             close_timeout=1.0,
         )
-        host_part = f"[{host}]" if ":" in host else host
-        self.url = f"ws://{host_part}:{self._server.socket.getsockname()[1]}"
+        self.url = f"ws://{in_url(host)}:{self._server.socket.getsockname()[1]}"
 
     def serve_forever(self) -> None:
         """Answer until ``close`` is called from another thread."""
@@ -140,8 +141,10 @@ class TeacherServer:
         else:
             output = self._predict(_rows(request, n_rows, self.max_batch), prompt, n_rows)
         milliseconds = 1000.0 * (time.perf_counter() - started)
-        answer: dict[str, Any] = {"actions": output.actions, "server_timing": {"infer_ms": milliseconds}}
-        answer |= {name: array for name in ("std", "logits") if (array := getattr(output, name)) is not None}
+        answer: dict[str, Any] = {"actions": np.asarray(output.actions), "server_timing": {"infer_ms": milliseconds}}
+        answer |= {
+            name: np.asarray(array) for name in ("std", "logits", "clipped") if (array := getattr(output, name)) is not None
+        }
         return pack_openpi(answer)
 
     @property
@@ -162,8 +165,8 @@ class TeacherServer:
                 self._action_space = action_space
             elif action_space != self._action_space:
                 raise TeacherError(
-                    f"This server's teacher acts in {self._action_space} already, as an earlier client asked; start another "
-                    f"server for {action_space}."
+                    f"This server's teacher acts in {cut(self._action_space)} already, as an earlier client asked; start "
+                    f"another server for {cut(action_space)}."
                 )
 
     def _predict(self, observations: dict[str, np.ndarray], instructions: Any, n_rows: int) -> TeacherOutput:
@@ -175,8 +178,7 @@ class TeacherServer:
             raise MalformedMessageError(f"the prompt is not {n_rows} texts")
         whole = observations[SINGLE_ARRAY] if [*observations] == [SINGLE_ARRAY] else observations
         with self._teacher_lock:
-            answer = self.teacher.predict(whole, instructions)
-            output = answer if isinstance(answer, TeacherOutput) else TeacherOutput(np.asarray(answer))
+            output = ask_teacher(self.teacher, Questions(whole, instructions))
             if len(output.actions) != n_rows:
                 raise TeacherError(f"The teacher gave {len(output.actions)} actions for {n_rows} observations.")
             self.answered_requests += 1
@@ -231,7 +233,7 @@ def _client(connection: Any) -> str:
         host, port = connection.remote_address[:2]
     except OSError:
         return "a client that is gone"
-    return f"{host}:{port}"
+    return f"{in_url(host)}:{port}"
 
 
 def _one_row(request: Mapping[str, Any]) -> dict[str, np.ndarray]:

@@ -2,16 +2,18 @@
 
 import logging
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.instructions import read_instruction
+from sb3_rpd.common.questions import Questions
 from sb3_rpd.common.teacher import Teacher, TeacherOutput
 from sb3_rpd.common.type_aliases import RawObservation
-from sb3_rpd.teachers.remote.links import Batch, Link, LinkPool, masked
-from sb3_rpd.teachers.remote.observations import name_observations
+from sb3_rpd.teachers.images import find_images
+from sb3_rpd.teachers.remote.links import Link, LinkPool
+from sb3_rpd.teachers.units import ConvertActions, make_conversion
 
 logger = logging.getLogger(__name__)
 
@@ -28,9 +30,10 @@ class RemoteTeacher(Teacher):
     :param url: The server, for messages.
     :param connections: How many questions are asked at once.
     :param patience: How long a question is asked again, in seconds.
+    :param timeout: How long the server may take to answer, in seconds.
     :param instruction: What to do, where the environment does not say it.
-    :param convert_actions: Maps actions of shape (n, ...) from the server's units to the environment's; None where they are
-        the same.
+    :param action_index: Which action of the server's action chunk is the one for now.
+    :param convert_actions: From the server's units to the environment's.
     """
 
     def __init__(
@@ -39,14 +42,20 @@ class RemoteTeacher(Teacher):
         *,
         connections: int,
         patience: float,
+        timeout: float,
         instruction: str | None,
-        convert_actions: Callable[[np.ndarray], np.ndarray] | None,
+        action_index: int,
+        convert_actions: ConvertActions,
     ) -> None:
         if connections < 1:
             raise ValueError(f"connections is {connections}; a server is asked over at least one.")
         self.url = url
-        self.instruction = instruction
-        self.convert_actions = convert_actions
+        self.timeout = timeout
+        self.instruction = (
+            None if instruction is None else read_instruction(instruction, f"{type(self).__name__}'s instruction")
+        )
+        self.action_index = action_index
+        self.convert_actions = make_conversion(convert_actions, gives_distribution=self.gives_distribution)
         self._pool = LinkPool(self._make_link, url, connections=connections, patience=patience)
         self._connections = connections
 
@@ -62,36 +71,39 @@ class RemoteTeacher(Teacher):
         :raises TeacherError: if something is missing.
         """
 
-    def predict(self, observations: RawObservation, instructions: Sequence[str] | None = None) -> np.ndarray | TeacherOutput:
-        selected = self._select(name_observations(observations))
+    def predict(self, observations: RawObservation, instructions: Sequence[str] | None = None) -> TeacherOutput:
+        whole = Questions(observations, instructions).told(self.instruction)
+        selected = self._select(whole.named_observations)
         if not selected:
             raise TeacherError(f"The environment offers nothing to ask the server at {self.url} about.")
-        whole = Batch(selected, None if instructions is None else list(instructions))
-        if instructions is None and self.instruction is not None:
-            whole = replace(whole, instructions=[self.instruction] * len(whole))
+        whole = Questions(selected, whole.instructions)
         share = -(-len(whole) // self._connections)
-        size = min(share, self._pool.limits().rows_of(whole))
-        batches = [whole.rows(start, start + size) for start in range(0, len(whole), size)]
-        outcomes = self._pool.ask_all(batches)
+        questions = whole.pieces(min(share, self._pool.limits().rows_of(whole)))
+        outcomes = self._pool.ask_all(questions)
         failures = [outcome for outcome in outcomes if isinstance(outcome, TeacherError)]
         if len(failures) == len(outcomes):
             raise failures[0]
         if failures:
             logger.warning("%d of %d questions have no answer: %s", len(failures), len(outcomes), failures[0])
-        output = masked(batches, outcomes)
-        actions = output.actions if self.convert_actions is None else self.convert_actions(output.actions)
-        return TeacherOutput(actions, std=output.std, logits=output.logits)
+        answers = [outcome if isinstance(outcome, TeacherOutput) else None for outcome in outcomes]
+        return self.convert_actions.output(TeacherOutput.merge(answers, questions))
+
+    def _find_images(self, offered: Mapping[str, np.ndarray]) -> str:
+        """:return: The name of the environment's images, where the user has named none."""
+        cure = "Name the ones that are meant with observation_keys when you make the teacher."
+        return find_images(offered, None, seeker=f"The server {self.url}", cure=cure)
+
+    def place_in_chunk(self, length: int) -> int:
+        """
+        :param length: How many actions a chunk of the server has.
+        :return: ``action_index``.
+        :raises TeacherError: if that is none of them.
+        """
+        if not -length <= self.action_index < length:
+            raise TeacherError(
+                f"The server at {self.url} answers with chunks of {length} actions; action_index is {self.action_index}."
+            )
+        return self.action_index
 
     def close(self) -> None:
         self._pool.close()
-
-
-def signed_gripper(actions: np.ndarray) -> np.ndarray:
-    """
-    Map the gripper, the last number of each action, from 0 = closed, 1 = open to -1 = closed, +1 = open: from the convention
-    of most robot data (and so of OpenVLA and Octo) to that of ManiSkill and other simulators. For ``convert_actions``.
-
-    :param actions: Actions of shape (n, k).
-    :return: The same with the last column mapped.
-    """
-    return np.concatenate([actions[..., :-1], 2.0 * actions[..., -1:] - 1.0], axis=-1)

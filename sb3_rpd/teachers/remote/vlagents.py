@@ -1,19 +1,24 @@
 """A teacher behind a vlagents server: Octo, OpenVLA, LeRobot policies in environments of their own."""
 
 import logging
-from collections.abc import Callable, Mapping
+import socket
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.optional_imports import import_optional
+from sb3_rpd.common.questions import Questions
 from sb3_rpd.common.teacher import TeacherOutput
+from sb3_rpd.teachers.images import are_images
+from sb3_rpd.teachers.remote.addresses import family_of, in_url, without_brackets
 from sb3_rpd.teachers.remote.arrays import MalformedMessageError, shown
-from sb3_rpd.teachers.remote.links import Batch, Link, LinkError
+from sb3_rpd.teachers.remote.links import Link, LinkError, NoAnswerInTimeError
 from sb3_rpd.teachers.remote.messages import pack_json, unpack_json
-from sb3_rpd.teachers.remote.observations import is_images, select, the_only_image
+from sb3_rpd.teachers.remote.observations import select
 from sb3_rpd.teachers.remote.teacher import RemoteTeacher
+from sb3_rpd.teachers.units import ConvertActions
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +38,7 @@ class VLAgentsTeacher(RemoteTeacher):
     Ask a policy that a vlagents server (0.3 or later) runs.
 
     The action is the first of the chunk, the gripper its last number. vlagents gives it as the model does, mostly 0 = closed,
-    1 = open: for ManiSkill and others with -1 and +1 pass ``convert_actions=signed_gripper``.
+    1 = open: for ManiSkill and others with -1 and +1 pass ``convert_actions="signed_gripper"``.
 
     vlagents' server unpickles what its clients send if they ask it to, so it must not be reachable for others; start it
     only where you trust everybody who reaches its port. This client sends and takes texts alone, and unpickles nothing.
@@ -47,7 +52,7 @@ class VLAgentsTeacher(RemoteTeacher):
         which refuse all else, and the environment's own size for other policies.
     :param instruction: What to do, where the environment does not say it.
     :param action_index: Which action of the chunk is the one for now.
-    :param convert_actions: Maps actions of shape (n, k) from the server's units to the environment's.
+    :param convert_actions: From the server's units to the environment's: a ``ConvertActions``.
     :param timeout: How long the server may take to answer, in seconds.
     :param patience: How long a question is asked again after a failed connection, in seconds: long enough for the server to
         load its model.
@@ -63,7 +68,7 @@ class VLAgentsTeacher(RemoteTeacher):
         image_size: tuple[int, int] | None = None,
         instruction: str | None = None,
         action_index: int = 0,
-        convert_actions: Callable[[np.ndarray], np.ndarray] | None = None,
+        convert_actions: ConvertActions = None,
         timeout: float = 60.0,
         patience: float = 300.0,
     ) -> None:
@@ -73,16 +78,20 @@ class VLAgentsTeacher(RemoteTeacher):
         self.observation_keys = observation_keys
         default_size = _IMAGE_SIZES.get(policy)
         self.image_size = (default_size, default_size) if image_size is None and default_size else image_size
-        self.action_index = action_index
-        self.timeout = timeout
         # its policies are not made to be asked by several threads at once
         super().__init__(
-            f"rpyc://{host}:{port}", connections=1, patience=patience, instruction=instruction, convert_actions=convert_actions
+            f"rpyc://{in_url(host)}:{port}",
+            connections=1,
+            patience=patience,
+            timeout=timeout,
+            instruction=instruction,
+            action_index=action_index,
+            convert_actions=convert_actions,
         )
 
     def _select(self, offered: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         keys = self.observation_keys
-        return select({_CAMERA: the_only_image(offered, self.url)} if keys is None else keys, offered, self.url)
+        return select({_CAMERA: self._find_images(offered)} if keys is None else keys, offered, self.url)
 
     def _make_link(self) -> Link:
         return _VLAgentsLink(self)
@@ -106,7 +115,9 @@ class _VLAgentsLink(Link):
             "sync_request_timeout": self._teacher.timeout,
         }
         try:
-            self._connection = rpyc.connect(self._teacher.host, self._teacher.port, config=config)
+            host = without_brackets(self._teacher.host)
+            is_ipv6 = family_of(host) == socket.AF_INET6
+            self._connection = rpyc.connect(host, self._teacher.port, config=config, ipv6=is_ipv6)
         except OSError as error:
             raise LinkError(f"no connection: {error}") from error
         name = self._call("name")
@@ -117,10 +128,10 @@ class _VLAgentsLink(Link):
         if self._call("is_initialized") is not True:
             raise LinkError("the server is still loading its model")
 
-    def ask(self, batch: Batch) -> TeacherOutput:
+    def ask(self, questions: Questions) -> TeacherOutput:
         request = {
-            "obs": {_ROBOT: self._observation({name: array[0] for name, array in batch.observations.items()})},
-            "language_instruction": None if batch.instructions is None else batch.instructions[0],
+            "obs": {_ROBOT: self._observation({name: array[0] for name, array in questions.named_observations.items()})},
+            "language_instruction": None if questions.instructions is None else questions.instructions[0],
             "goal_image": None,
             "goal_image_data_type": "raw",
         }
@@ -143,12 +154,25 @@ class _VLAgentsLink(Link):
         """Call a method of the server; only a text or a truth value may come back, never a proxy of an object of its own."""
         try:
             answer = getattr(self._connection.root, method)(*arguments)
-        except (EOFError, OSError, TimeoutError) as error:
+        except TimeoutError as error:
+            raise NoAnswerInTimeError(self._teacher.timeout) from error
+        except (EOFError, OSError) as error:
             raise LinkError(f"the connection broke: {error!r}") from error
         except Exception as error:
-            # rpyc raises the server's own error here
-            raise TeacherError(f"The server at {self._teacher.url} reports an error: {error}") from error
+            # rpyc raises the server's own error here, with its traceback behind it
+            (told, *_) = str(error).strip().splitlines() or [type(error).__name__]
+            raise TeacherError(
+                f"The server at {self._teacher.url} reports an error: {told[:300]}.{self._about_old()}"
+            ) from error
         return answer if type(answer) in (str, bool) else None
+
+    def _about_old(self) -> str:
+        """What to say of a server older than 0.3: it has instructions told by a method of their own."""
+        try:
+            _ = self._connection.root.reset
+        except Exception:
+            return ""
+        return " It is a vlagents server older than 0.3, which is asked in another way: install vlagents 0.3 or later there."
 
     def _observation(self, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
         """One robot's observation, in all its parts."""
@@ -162,7 +186,7 @@ class _VLAgentsLink(Link):
         size = self._teacher.image_size
         if size is None or image.shape[:2] == size:
             return image
-        if not is_images(image[np.newaxis]):
+        if not are_images(image[np.newaxis]):
             raise TeacherError(f"An image of dtype {image.dtype} and shape {image.shape} cannot be resized to {size}.")
         pillow = import_optional("PIL.Image", extra="vlagents")
         height, width = size
@@ -172,13 +196,12 @@ class _VLAgentsLink(Link):
         """The action for now in an answer, with its gripper as the last number."""
         try:
             acts = answer["acts"]
-            (act,) = acts[self._teacher.action_index].values()
+            (act,) = acts[self._teacher.place_in_chunk(len(acts))].values()
             action = np.asarray(act["action"], dtype=np.float64).reshape(-1)
             gripper = act["gripper"]
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise TeacherError(
-                f"The server at {self._teacher.url} answered without an action {self._teacher.action_index} of one robot: "
-                f"{type(error).__name__}."
+                f"The server at {self._teacher.url} answered without actions of one robot: {type(error).__name__}."
             ) from error
         if gripper is None:
             return action

@@ -1,5 +1,6 @@
 """What a user reads where ManiSkill2 is missing (sb3_rpd/envs/installation.py)."""
 
+import importlib.util
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ from sb3_rpd.envs import make_maniskill2_env
 
 
 def test_a_missing_installation_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(np, "__version__", "1.23.5")
     monkeypatch.setitem(sys.modules, "mani_skill2.envs", None)  # makes the import fail
     with pytest.raises(ImportError, match=r'pip install "sb3_rpd\[maniskill2\]".*apt-get install libvulkan1') as raised:
         make_maniskill2_env("PickCube-v0")
@@ -19,6 +21,19 @@ def test_a_missing_installation_says_what_to_install(monkeypatch: pytest.MonkeyP
 def test_a_numpy_that_crashes_the_simulator_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(np, "__version__", "2.4.6")
     with pytest.raises(ImportError, match=r"numpy 2\.4\.6.*pip install"):
+        make_maniskill2_env("PickCube-v0")
+
+
+def test_a_python_without_the_simulator_is_named_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "version_info", (3, 12, 1, "final", 0))
+    monkeypatch.setattr(np, "__version__", "2.4.6")
+    # One that somebody has built is used
+    with pytest.raises(ImportError, match=r"numpy 2\.4\.6"):
+        make_maniskill2_env("PickCube-v0")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(
+        ImportError, match=r"^ManiSkill2 needs Python 3\.10 or 3\.11: .* no build for Python 3\.12, .*python3\.11 -m venv"
+    ):
         make_maniskill2_env("PickCube-v0")
 
 

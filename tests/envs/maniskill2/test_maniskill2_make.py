@@ -1,5 +1,8 @@
 """The ManiSkill2 environments as Stable-Baselines3 sees them (sb3_rpd/envs/maniskill2.py and its wrapper)."""
 
+from collections.abc import Callable
+from typing import Any
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -31,6 +34,10 @@ def make_bare_env(task: str, reward_mode: str = "normalized_dense") -> gym.Env:
         return gym.make(task, obs_mode="state", control_mode="pd_ee_delta_pose", reward_mode=reward_mode)
 
 
+#: ManiSkill2's dense reward is warned of, which is tested in test_rewards.py.
+OWN_REWARD_IS_MEANT = pytest.mark.filterwarnings("ignore:reward=.maniskill2_dense. pays:UserWarning")
+
+
 def random_actions(steps: int) -> np.ndarray:
     return np.random.default_rng(0).uniform(-1, 1, (steps, 7)).astype(np.float32)
 
@@ -52,9 +59,10 @@ def test_spaces(task: str) -> None:
     env.close()
 
 
+@OWN_REWARD_IS_MEANT
 @pytest.mark.parametrize("task", ASSET_FREE_TASKS)
 def test_each_step_is_the_bare_environments(task: str) -> None:
-    bare, ours = make_bare_env(task), make_maniskill2_env(task)
+    bare, ours = make_bare_env(task), make_maniskill2_env(task, reward="maniskill2_dense")
     for seed in (7, None):  # the second episode follows from the first one's seed
         observations = bare.reset(seed=seed)[0], ours.reset(seed=seed)[0]
         np.testing.assert_array_equal(observations[0].astype(np.float32), observations[1])
@@ -66,8 +74,12 @@ def test_each_step_is_the_bare_environments(task: str) -> None:
             np.testing.assert_equal(got[4], expected[4])
 
 
-@pytest.mark.parametrize(("reward", "reward_mode"), [("dense", "normalized_dense"), ("sparse", "sparse")])
-def test_success_ends_the_episode_with_reward_one(reward: str, reward_mode: str) -> None:
+@OWN_REWARD_IS_MEANT
+@pytest.mark.parametrize(
+    ("reward", "reward_mode", "on_success"),
+    [("dense", "normalized_dense", 0.0), ("maniskill2_dense", "normalized_dense", 1.0), ("sparse", "sparse", 1.0)],
+)
+def test_success_ends_the_episode(reward: str, reward_mode: str, on_success: float) -> None:
     bare, ours = make_bare_env("LiftCube-v0", reward_mode), make_maniskill2_env("LiftCube-v0", reward=reward)
     hold = np.zeros(7, np.float32)
     for env in (bare, ours):
@@ -78,20 +90,22 @@ def test_success_ends_the_episode_with_reward_one(reward: str, reward_mode: str)
         assert not info["success"]
         lift_the_cube(env)
     expected, got = bare.step(hold), ours.step(hold)
-    assert got[1] == expected[1] == 1.0
+    assert expected[1] == 1.0
+    assert got[1] == on_success
     assert got[2] is expected[2] is True
     assert got[4]["is_success"] is True
 
 
-def test_success_need_not_end_the_episode() -> None:
-    ours = make_maniskill2_env("LiftCube-v0", end_on_success=False, max_episode_steps=4)
+@pytest.mark.parametrize(("reward", "on_success"), [("dense", 0.0), ("maniskill2_dense", 1.0), ("sparse", 1.0)])
+def test_success_need_not_end_the_episode(reward: str, on_success: float) -> None:
+    ours = make_maniskill2_env("LiftCube-v0", reward=reward, end_on_success=False, max_episode_steps=4)
     hold = np.zeros(7, np.float32)
     ours.reset(seed=0)
     ends, successes = [], []
     for _ in range(4):
         lift_the_cube(ours)
-        _, reward, terminated, truncated, info = ours.step(hold)
-        assert reward == 1.0
+        _, got, terminated, truncated, info = ours.step(hold)
+        assert got == on_success
         ends.append((terminated, truncated))
         successes.append(info["is_success"])
     assert successes == [True] * 4
@@ -209,20 +223,54 @@ def test_unknown_arguments_are_named() -> None:
         make_maniskill2_env("PickCube-v9")
     with pytest.raises(ValueError, match="obs must be one of 'state', 'rgb', 'rgb\\+state'; got 'rgbd'"):
         make_maniskill2_env("PickCube-v0", "rgbd")
-    with pytest.raises(ValueError, match="reward must be one of 'dense', 'sparse'; got 'shaped'"):
+    with pytest.raises(ValueError, match="reward must be one of 'dense', 'sparse', 'maniskill2_dense'; got 'shaped'"):
         make_maniskill2_env("PickCube-v0", reward="shaped")
     with pytest.raises(ValueError, match="render_mode must be one of None, 'rgb_array'; got 'human'"):
         make_maniskill2_env("PickCube-v0", render_mode="human")
 
 
-@pytest.mark.parametrize("task", ["TurnFaucet-v0", "AssemblingKits-v0", "PickSingleYCB-v0", "Pinch-v0", "Write-v0"])
+@pytest.mark.parametrize(
+    "task",
+    [
+        "TurnFaucet-v0",
+        "AssemblingKits-v0",
+        "PickSingleYCB-v0",
+        pytest.param("Pinch-v0", marks=pytest.mark.rendering),
+        pytest.param("Write-v0", marks=pytest.mark.rendering),
+    ],
+)
 def test_missing_assets_name_the_download(task: str) -> None:
     with pytest.raises(FileNotFoundError, match=f"python -m mani_skill2.utils.download_asset {task}"):
         make_maniskill2_env(task)
 
 
+def test_missing_robot_names_the_download() -> None:
+    with pytest.raises(FileNotFoundError, match=r"robot='xmate3_robotiq' needs.*download_asset xmate3_robotiq`"):
+        make_maniskill2_env("PickCube-v0", robot="xmate3_robotiq")
+
+
+@pytest.mark.parametrize("make", [make_maniskill2_env, make_maniskill2_vec_env])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"reward_mode": "sparse"}, "reward_mode= is ManiSkill2's own option, which reward= sets here"),
+        ({"obs_mode": "state_dict"}, "obs_mode= is ManiSkill2's own option, which obs= sets here"),
+        ({"render_camera_cfgs": {"width": 64}}, "render_camera_cfgs sets 'width', which image_size="),
+        ({"camera_cfgs": {"base_camera": {"height": 64}}}, "camera_cfgs sets 'height', which image_size="),
+        ({"max_steps": 9}, r"neither make_maniskill2_env nor ManiSkill2's PickCube-v0 has an option 'max_steps'.*sim_freq"),
+        ({"control_mode": "pd_pose"}, "PickCube-v0 has no control_mode='pd_pose'; it has .*'pd_ee_delta_pose'"),
+        ({"robot": "panda2"}, "PickCube-v0 has no robot='panda2'; .* have 'panda'"),
+    ],
+)
+def test_other_names_and_unknown_options_are_refused(make: Callable[..., Any], options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make("PickCube-v0", **options)
+
+
 def test_subprocess_errors_show_in_this_process() -> None:
     with pytest.raises(FileNotFoundError, match="download_asset TurnFaucet-v0"):
         make_maniskill2_vec_env("TurnFaucet-v0", 2, vec_env_cls=SubprocVecEnv)
+    with pytest.raises(ValueError, match="which reward= sets here"):
+        make_maniskill2_vec_env("PickCube-v0", 2, vec_env_cls=SubprocVecEnv, reward_mode="dense")
     with pytest.raises(ValueError, match="forkserver"):
         make_maniskill2_vec_env("PickCube-v0", vec_env_cls=SubprocVecEnv, vec_env_kwargs={"start_method": "fork"})

@@ -36,7 +36,7 @@ def test_unpack_views_any_batch(batch_shape: list[int]) -> None:
 
 
 def test_unpack_refuses_another_size() -> None:
-    with pytest.raises(ValueError, match=r"29 numbers, got an array of shape \(3, 42\)"):
+    with pytest.raises(ValueError, match=r"30 numbers, got an array of shape \(3, 42\)"):
         CubeState.unpack(np.zeros((3, 42)))
 
 
@@ -65,6 +65,15 @@ def test_values_are_the_simulators(task: str) -> None:
         np.testing.assert_array_equal(cube_pose, observation[32:39])
         np.testing.assert_allclose(state.goal_position, observation[39:42] + np.array([0, 0, 0.04]), atol=1e-7)
     assert state.is_grasped == 0
+    assert state.acts_by_delta_pose == 1
+
+
+@pytest.mark.maniskill2
+@pytest.mark.parametrize("control_mode", ["pd_ee_target_delta_pose", "pd_ee_delta_pose_align", "pd_joint_delta_pos"])
+def test_control_mode_is_told(control_mode: str) -> None:
+    env = make_maniskill2_env("LiftCube-v0", control_mode=control_mode)
+    env.reset(seed=0)
+    assert CubeState.unpack(privileged_state(env)).acts_by_delta_pose == 0
 
 
 @pytest.mark.maniskill2

@@ -1,6 +1,10 @@
-"""The choice of a renderer, and what the images show (sb3_rpd/envs/rendering.py)."""
+"""The choice of a renderer, and what the images show (sb3_rpd/envs/maniskill2/rendering.py)."""
 
+import inspect
 import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +12,21 @@ import pytest
 from gymnasium import spaces
 from stable_baselines3.common.env_checker import check_env
 
-from sb3_rpd.envs import CameraView, RenderingUnavailableError, make_maniskill2_env, rendering
+from sb3_rpd.envs import CameraView, RenderingUnavailableError, make_maniskill2_env
+from sb3_rpd.envs.maniskill2 import rendering
+from sb3_rpd.envs.maniskill2.installation import import_maniskill2
 from sb3_rpd.envs.maniskill2.rendering import VulkanDevice, choose_renderer
+from sb3_rpd.envs.maniskill2.tasks import TASKS_READING_VISUALS
 
 GPU = VulkanDevice("NVIDIA H200", is_gpu=True, version=(1, 3))
 NEW_MESA = VulkanDevice("llvmpipe (LLVM 15.0.6, 256 bits)", is_gpu=False, version=(1, 4))
 OLD_MESA = VulkanDevice("llvmpipe (LLVM 15.0.6, 256 bits)", is_gpu=False, version=(1, 3))
+
+
+@pytest.fixture(autouse=True)
+def no_variable_chooses_drivers(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("VK_ICD_FILENAMES", "VK_DRIVER_FILES"):
+        monkeypatch.delenv(variable, raising=False)
 
 
 @pytest.mark.parametrize(
@@ -55,11 +68,53 @@ def test_impossible_choice(
         make_maniskill2_env("PickCube-v0", "rgb", renderer=renderer)
 
 
-@pytest.mark.maniskill2
-def test_tasks_that_read_visuals_get_a_renderer(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("task", sorted(TASKS_READING_VISUALS))
+def test_tasks_that_read_visuals_say_that_they_need_a_renderer(monkeypatch: pytest.MonkeyPatch, task: str) -> None:
     monkeypatch.setattr(rendering, "vulkan_devices", lambda: ())
-    with pytest.raises(RenderingUnavailableError, match="mesa-vulkan-drivers"):
-        make_maniskill2_env("OpenCabinetDoor-v1", "state")
+    with pytest.raises(RenderingUnavailableError, match=f"{task} .*needs one even where no image.*mesa-vulkan-drivers"):
+        make_maniskill2_env(task, "state")
+    with pytest.raises(RenderingUnavailableError, match=f'{task} .*take "auto"'):
+        make_maniskill2_env(task, "state", renderer="none")
+
+
+@pytest.mark.maniskill2
+def test_no_other_task_reads_visuals() -> None:
+    """By the source of each task's classes: which of them use what exists in a renderer only."""
+    tasks = import_maniskill2().REGISTERED_ENVS
+    readers = {
+        name
+        for name, spec in tasks.items()
+        if any(
+            re.search(r"get_visual_bodies|get_actor_visual_mesh|add_particle_entity|create_mesh", inspect.getsource(cls))
+            for cls in spec.cls.__mro__
+            if cls.__module__.startswith("mani_skill2.envs")
+        )
+    }
+    assert readers == TASKS_READING_VISUALS
+
+
+@pytest.mark.parametrize("variable", ["VK_ICD_FILENAMES", "VK_DRIVER_FILES"])
+def test_a_variable_that_points_nowhere_is_named(variable: str) -> None:
+    """In a process of its own: Vulkan reads it, and this process has asked it already."""
+    program = 'from sb3_rpd.envs import make_maniskill2_env; make_maniskill2_env("PickCube-v0", "rgb")'
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("VK_")}
+    environment[variable] = f"/nowhere/icd.json:{'x' * 1000}"
+    ended = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    (said,) = re.findall(r"^.*RenderingUnavailableError: (.*)$", ended.stderr, flags=re.MULTILINE)
+    assert re.match(f"nothing .* can render .*no device. The environment variable {variable}='/nowhere/icd.json:x", said)
+    assert "there is no '/nowhere/icd.json': unset it" in said
+    assert len(said) < 800
+
+
+def test_a_variable_that_leaves_a_driver_out_is_named_beside_the_other_cures(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    manifest = tmp_path / "intel_icd.json"
+    manifest.touch()
+    monkeypatch.setenv("VK_ICD_FILENAMES", str(manifest))
+    monkeypatch.setattr(rendering, "vulkan_devices", lambda: (OLD_MESA,))
+    with pytest.raises(RenderingUnavailableError, match=r"VK_ICD_FILENAMES='.*intel_icd\.json'.*mesa-vulkan-drivers"):
+        choose_renderer("auto", visuals=True)
 
 
 def test_unknown_renderer() -> None:

@@ -28,25 +28,25 @@ def certain(words: list[int]) -> np.ndarray:
 
 
 def test_unnormalization_by_hand() -> None:
-    actions, std = ActionDecoder.from_statistics(STATISTICS, gripper="keep")(certain([255, 128, 1]))
+    actions, std = ActionDecoder.from_statistics(STATISTICS)(certain([255, 128, 1]))
 
     # lowest bin of [-1, 3], the middle of [0, 0.5], and the gripper as it is
     np.testing.assert_allclose(actions, [[-1 + 2 / 255, 0.25, 254 / 255]], rtol=1e-6)
-    np.testing.assert_array_equal(std, np.zeros((1, 3), np.float32))
-    assert actions.dtype == std.dtype == np.float32
+    np.testing.assert_array_equal(std, np.zeros((1, 3)))
+    assert actions.dtype == std.dtype == np.float64
 
 
-def test_gripper_from_0_and_1_to_minus_1_and_1() -> None:
-    decode = ActionDecoder.from_statistics(STATISTICS, gripper="maniskill")
+def test_range_is_that_of_the_statistics() -> None:
+    decoder = ActionDecoder.from_statistics(STATISTICS)
 
-    np.testing.assert_allclose(decode(certain([128, 128, 1]))[0][0, 2], 2 * 254 / 255 - 1, rtol=1e-6)
-    np.testing.assert_allclose(decode(certain([128, 128, 128]))[0][0, 2], -1, rtol=1e-6)
+    np.testing.assert_array_equal(decoder.low, [-1, 0, 0])
+    np.testing.assert_array_equal(decoder.high, [3, 0.5, 1])
 
 
 def test_without_a_mask_everything_is_normalized() -> None:
     statistics = {"q01": [2.0], "q99": [4.0]}
 
-    np.testing.assert_allclose(ActionDecoder.from_statistics(statistics, gripper="keep")(certain([128]))[0], [[3.0]])
+    np.testing.assert_allclose(ActionDecoder.from_statistics(statistics)(certain([128]))[0], [[3.0]])
 
 
 def test_mean_and_standard_deviation_by_hand() -> None:
@@ -55,11 +55,11 @@ def test_mean_and_standard_deviation_by_hand() -> None:
     logits[0, :, 128], logits[0, :, 108] = np.log(0.75), np.log(0.25)
     spread = np.sqrt(0.75 * 0.25) * 40 / 255
 
-    greedy, std = ActionDecoder.from_statistics(STATISTICS, gripper="maniskill")(logits)
-    mean, same_std = ActionDecoder.from_statistics(STATISTICS, gripper="maniskill", decode="mean")(logits)
+    greedy, std = ActionDecoder.from_statistics(STATISTICS)(logits)
+    mean, same_std = ActionDecoder.from_statistics(STATISTICS, decode="mean")(logits)
 
-    np.testing.assert_allclose(greedy, [[1.0, 0.25, -1.0]], rtol=1e-6)
-    np.testing.assert_allclose(mean, [[1 + 2 * 10 / 255, 0.25 + 0.25 * 10 / 255, -1 + 2 * 10 / 255]], rtol=1e-6)
-    # in the units of each dimension: half its range, for the gripper twice
-    np.testing.assert_allclose(std, [[2 * spread, 0.25 * spread, 2 * spread]], rtol=1e-5)
+    np.testing.assert_allclose(greedy, [[1.0, 0.25, 0.0]], rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(mean, [[1 + 2 * 10 / 255, 0.25 + 0.25 * 10 / 255, 10 / 255]], rtol=1e-6)
+    # in the units of each dimension: half its range
+    np.testing.assert_allclose(std, [[2 * spread, 0.25 * spread, spread]], rtol=1e-5)
     np.testing.assert_array_equal(std, same_std)

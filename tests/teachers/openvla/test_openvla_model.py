@@ -1,6 +1,7 @@
 """The network against a slow reference, and against the tensors of the published checkpoints."""
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,12 @@ import safetensors.torch
 import torch as th
 from openvla_reference import Reference
 
+from sb3_rpd import TeacherError
 from sb3_rpd.teachers.openvla import OpenVLATeacher
 from sb3_rpd.teachers.openvla.checkpoint import load_model, read_json
 from sb3_rpd.teachers.openvla.config import OPENVLA_7B, OpenVLAConfig
-from sb3_rpd.teachers.openvla.model import OpenVLAModel
+from sb3_rpd.teachers.openvla.lookalikes import refuse_tensors
+from sb3_rpd.teachers.openvla.model import OpenVLAModel, cache_argument
 from sb3_rpd.teachers.openvla.processing import ImageProcessor, PromptProcessor
 
 FIRST_ACTION_WORD = 99  # of the tiny checkpoint: 5 special words and 94 printable characters come before
@@ -86,6 +89,7 @@ def test_real_geometry_has_exactly_the_published_tensors() -> None:
     assert len(expected) == 982
     assert sum(int(np.prod(shape)) for shape in expected.values()) == 7_541_237_184
     assert model.config.first_action_token == 31744
+    refuse_tensors(Path("openvla-7b"), expected)  # none of them looks like an adapter's or a quantized one
     # OpenVLA's config.json does not state it, so it is not Llama-2's own 1e-5
     assert model.language_model.config.rms_norm_eps == 1e-6
 
@@ -141,6 +145,63 @@ def test_batch_and_single_rows_agree(tiny: Path, frames: np.ndarray, instruction
     th.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
 
 
+def test_answers_that_are_no_actions_are_refused(tiny: Path, frames: np.ndarray) -> None:
+    images, prompts = inputs(tiny, frames, ["push"] * 6)
+    model = load_model(tiny, th.device("cpu"), th.float32)
+    with th.inference_mode():
+        embeddings, _ = model.assemble(images[:4], prompts[:4])
+        hidden = model.language_model.model(inputs_embeds=embeddings).last_hidden_state[:, -1]
+    # a word of text that is likelier than any action, in the first four rows for certain
+    model.language_model.lm_head.weight[7] = 1000 * hidden.mean(dim=0)
+
+    with pytest.raises(TeacherError, match=r"does not answer with an action: in [456] of 6 rows.*text before the action"):
+        model.action_logits(images, prompts, action_dim=7)
+    model.language_model.lm_head.weight[7] = 0
+    assert model.action_logits(images, prompts, action_dim=7).shape == (6, 7, 256)
+
+
+@th.inference_mode()
+def test_decoding_step_by_step_equals_one_pass_over_the_whole_answer(
+    tiny: Path, frames: np.ndarray, instructions: list[str]
+) -> None:
+    """Without the words before them, all numbers of an action but the first would be others."""
+    images, prompts = inputs(tiny, frames, instructions)
+    model = load_model(tiny, th.device("cpu"), th.float32)
+    head = model.language_model.lm_head.weight[ACTION_WORDS]
+
+    logits = model.action_logits(images, prompts, action_dim=7)
+
+    answers = logits.argmax(dim=2) + FIRST_ACTION_WORD
+    for row, prompt in enumerate(prompts):
+        embeddings, _ = model.assemble(images[row : row + 1], [[*prompt, *answers[row, :-1].tolist()]])
+        whole = model.language_model.model(inputs_embeds=embeddings, use_cache=False).last_hidden_state[0, -7:] @ head.T
+        th.testing.assert_close(logits[row], whole, rtol=1e-4, atol=1e-4)
+        alone = model.language_model.model(inputs_embeds=embeddings[:, -1:], use_cache=False).last_hidden_state[0, -1] @ head.T
+        assert (logits[row, -1] - alone).abs().max() > 0.1
+
+
+def test_decoding_warns_of_nothing(tiny: Path, frames: np.ndarray) -> None:
+    images, prompts = inputs(tiny, frames[:1], ["push"])
+    model = load_model(tiny, th.device("cpu"), th.float32)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.action_logits(images, prompts, action_dim=2)
+
+
+def test_the_caches_name_is_that_of_the_installed_release() -> None:
+    def until_5_23(inputs_embeds: object, past_key_values: object = None, **kwargs: object) -> None: ...
+
+    def since_5_24(inputs_embeds: object, cache: object = None, **kwargs: object) -> None: ...
+
+    def some_day(inputs_embeds: object, memory: object = None, **kwargs: object) -> None: ...
+
+    assert cache_argument(until_5_23) == "past_key_values"
+    assert cache_argument(since_5_24) == "cache"
+    with pytest.raises(TeacherError, match=r"transformers \d+\..*takes no cache.*earlier release"):
+        cache_argument(some_day)
+
+
 def test_another_image_or_instruction_changes_the_action(tiny: Path, frames: np.ndarray) -> None:
     teacher = OpenVLATeacher(tiny, device="cpu")
     answers = teacher.predict({"frame": frames[[0, 1, 0, 0]]}, ["push", "push", "lift", "PUSH"]).actions
@@ -191,6 +252,8 @@ def test_one_trunk_alone(own_tiny: Path, frames: np.ndarray) -> None:
         (own_tiny / name).write_text(json.dumps(content))
     th.manual_seed(0)
     random_model = OpenVLAModel(OpenVLAConfig.from_json(read_json(own_tiny, "config.json")))
+    # as in a trained network, the words for actions are the likeliest
+    random_model.language_model.lm_head.weight[ACTION_WORDS] *= 4
     for path in [*own_tiny.glob("*.safetensors"), own_tiny / "model.safetensors.index.json"]:
         path.unlink()
     safetensors.torch.save_file(random_model.state_dict(), own_tiny / "model.safetensors")
@@ -206,6 +269,8 @@ def test_one_trunk_alone(own_tiny: Path, frames: np.ndarray) -> None:
 def test_no_logits_of_the_whole_vocabulary(tiny: Path, frames: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     images, prompts = inputs(tiny, frames, ["push"] * 6)
     model = load_model(tiny, th.device("cpu"), th.float32)
+    # but once, at the first question
+    model.action_logits(images[:1], prompts[:1], action_dim=1)
 
     def fail(*_: object) -> None:
         raise AssertionError("the whole output layer was evaluated")

@@ -1,5 +1,7 @@
 """The teacher as RPD sees it: defaults, choice of frames and instructions, bounds, batches, devices."""
 
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ from gymnasium import spaces
 from stable_baselines3.common.env_util import make_vec_env
 
 from sb3_rpd import RPD, TeacherActionWrapper, TeacherError
+from sb3_rpd.teachers import TeacherOutput, signed_gripper
 from sb3_rpd.teachers.openvla import OpenVLATeacher
 
 ACTION_SPACE = spaces.Box(-1, 1, (7,), np.float32)
@@ -29,13 +32,13 @@ def test_defaults_are_the_papers() -> None:
     assert teacher.unnorm_key == "maniskill_human:7.0.0"
     assert not teacher.center_crop
     assert teacher.decode == "greedy"
-    assert teacher.gripper == "maniskill"
+    assert teacher.convert_actions is signed_gripper
     assert teacher.gives_distribution
     assert "_replicas" not in vars(teacher)
 
 
 def test_answers_keep_to_the_box_and_touch_no_generator(teacher: OpenVLATeacher, frames: np.ndarray) -> None:
-    inside = spaces.Box(-0.1, 0.2, (7,), np.float32)
+    inside = spaces.Box(-0.5, 0.55, (7,), np.float32)
     state = th.get_rng_state()
     free = teacher.predict({"frame": frames}).actions
 
@@ -43,6 +46,9 @@ def test_answers_keep_to_the_box_and_touch_no_generator(teacher: OpenVLATeacher,
     output = teacher.predict({"frame": frames})
 
     np.testing.assert_array_equal(output.actions, np.clip(free, inside.low, inside.high))
+    outside = (free < inside.low) | (free > inside.high)
+    assert outside.any()
+    np.testing.assert_array_equal(output.clipped, outside.sum(axis=1))
     assert output.actions.dtype == np.float32
     assert output.std is not None
     assert output.std.shape == (6, 7)
@@ -115,10 +121,67 @@ def test_another_action_space_is_refused(teacher: OpenVLATeacher, space: spaces.
         teacher.setup(space)
 
 
-@pytest.mark.parametrize("wrong", [dict(gripper="open"), dict(decode="sample"), dict(batch_size=0)])
+@pytest.mark.parametrize("wrong", [dict(decode="sample"), dict(batch_size=0)])
 def test_senseless_options(wrong: dict) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be"):
         OpenVLATeacher(**wrong)
+
+
+def test_gripper_is_converted_to_the_environments(tiny: Path, frames: np.ndarray) -> None:
+    def answer(**kwargs: object) -> TeacherOutput:
+        return OpenVLATeacher(tiny, instruction="push", device="cpu", **kwargs).predict(frames)
+
+    plain, signed = answer(convert_actions=None), answer()
+    np.testing.assert_array_equal(signed.actions[:, :6], plain.actions[:, :6])
+    np.testing.assert_allclose(signed.actions[:, 6], 2 * plain.actions[:, 6].astype(np.float64) - 1, rtol=1e-6)
+    np.testing.assert_allclose(signed.std, plain.std * [1, 1, 1, 1, 1, 1, 2], rtol=1e-6)
+    # LIBERO: 1 closes
+    inverted = answer(convert_actions=["signed_gripper", "inverted_gripper"])
+    np.testing.assert_array_equal(inverted.actions, signed.actions * np.float32([1, 1, 1, 1, 1, 1, -1]))
+    with pytest.raises(ValueError, match="no conversion 'maniskill'"):
+        OpenVLATeacher(tiny, convert_actions="maniskill")
+
+
+def test_a_function_converts_all_numbers_and_there_is_no_distribution(tiny: Path, frames: np.ndarray) -> None:
+    teacher = OpenVLATeacher(tiny, instruction="push", device="cpu", convert_actions=lambda actions: actions[:, [6, 0]])
+    assert not teacher.gives_distribution
+    output = teacher.predict(frames)
+    plain = OpenVLATeacher(tiny, instruction="push", device="cpu", convert_actions=None).predict(frames).actions
+    np.testing.assert_array_equal(output.actions, plain[:, [6, 0]])
+    assert output.std is None
+    teacher.setup(spaces.Box(-1, 1, (2,)))
+    with pytest.raises(TeacherError, match="gives 2 numbers"):
+        teacher.setup(ACTION_SPACE)
+
+
+def with_statistics(tiny: Path, folder: Path, low: list[float], high: list[float]) -> OpenVLATeacher:
+    """The tiny checkpoint with statistics of its own."""
+    shutil.copytree(tiny, folder)
+    statistics = {"mine": {"action": {"q01": low, "q99": high, "mask": [True] * 7}}}
+    (folder / "dataset_statistics.json").write_text(json.dumps(statistics))
+    return OpenVLATeacher(folder, "mine", instruction="push", device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "named"),
+    [
+        ([-25.0] * 6 + [0.0], [25.0] * 6 + [1.0], "number 0 goes from -25 to 25.*6 of 7"),
+        ([-1.0] * 6 + [0.0], [1.0] * 6 + [1000.0], "number 6 goes from -1 to 1999.*1 of 7"),
+        ([-1.0] * 7, [1.0] * 7, "number 6 goes from -3 to 1,"),
+    ],
+)
+def test_statistics_in_other_units_are_refused_at_setup(
+    tiny: Path, tmp_path: Path, low: list[float], high: list[float], named: str
+) -> None:
+    teacher = with_statistics(tiny, tmp_path / "checkpoint", low, high)
+    with pytest.raises(TeacherError, match=rf"unnorm_key='mine' are in other units.*{named}.*convert_actions"):
+        teacher.setup(ACTION_SPACE)
+    assert "_replicas" not in vars(teacher)  # before anything large is loaded
+
+
+def test_statistics_a_little_wider_than_the_box_are_clipped(tiny: Path, tmp_path: Path) -> None:
+    teacher = with_statistics(tiny, tmp_path / "checkpoint", [-1.5] * 6 + [0.0], [1.5] * 6 + [1.0])
+    teacher.setup(ACTION_SPACE)
 
 
 def test_mean_decoding_is_softer_than_greedy(tiny: Path, teacher: OpenVLATeacher, frames: np.ndarray) -> None:

@@ -24,7 +24,8 @@ from toy_envs import naming_env
 from sb3_rpd import RPD
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.teacher_outputs import check_teacher_output
-from sb3_rpd.teachers import ProcessTeacher, TeacherOutput, make_teacher, process
+from sb3_rpd.teachers import ProcessTeacher, TeacherOutput, make_teacher
+from sb3_rpd.teachers.process import teacher as process_teacher
 
 BOX = spaces.Box(-1.0, 1.0, (2,))
 #: Seconds that anything may take on a busy machine.
@@ -72,7 +73,7 @@ def test_observations_and_instructions_arrive(player: ProcessTeacher) -> None:
     texts = ["describe", "hebe den Würfel", "\N{SNOWMAN}"]
     for side in (2, 90, 8):  # grows and shrinks
         frames = rng.integers(0, 256, (3, side, side, 3), dtype=np.uint8)
-        answer = player.predict({"x": np.zeros((3, 2)), "frame": frames}, texts)
+        answer = player.predict({"x": np.zeros((3, 2)), "frame": frames}, texts).actions
 
         # By hand: the teacher may write in its arrays, has no gradients and as many threads as there are here
         facts = [player.pids[0], 0, 1, 1]
@@ -93,7 +94,7 @@ def test_a_distribution_comes_back(player: ProcessTeacher) -> None:
 
 
 def test_an_answer_may_be_larger_than_its_question(player: ProcessTeacher) -> None:
-    answer = player.predict(np.zeros((2, 1)), ["enlarge 40000"] * 2)
+    answer = player.predict(np.zeros((2, 1)), ["enlarge 40000"] * 2).actions
     np.testing.assert_array_equal(answer, np.arange(80_000.0).reshape(2, 40_000))
 
 
@@ -111,7 +112,7 @@ def test_setup_again_keeps_the_process(player: ProcessTeacher, capsys: pytest.Ca
     pids = player.pids
     player.setup(spaces.Discrete(3))
     try:
-        answer = player.predict(np.array([2, 0, 1]))
+        answer = player.predict(np.array([2, 0, 1])).actions
     finally:
         player.setup(BOX)
     assert answer.dtype == np.int64
@@ -197,7 +198,7 @@ def test_a_teacher_that_does_not_start(factory: str, start_timeout: float, compl
 
 
 def test_loading_is_reported(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(process, "REPORT_SECONDS", 0.25)
+    monkeypatch.setattr(process_teacher, "REPORT_SECONDS", 0.25)
     teacher = ProcessTeacher("process_teachers:slow_to_load", start_timeout=PATIENCE)
     teacher.setup(BOX)
     (pid,) = teacher.pids
@@ -221,8 +222,7 @@ def until_answered(teacher: ProcessTeacher, observations: np.ndarray) -> np.ndar
     answers: list[np.ndarray] = []
 
     def is_answered() -> bool:
-        answer = teacher.predict(observations)
-        answers.append(answer.actions if isinstance(answer, TeacherOutput) else answer)
+        answers.append(teacher.predict(observations).actions)
         return not np.isnan(answers[-1]).any()
 
     wait_until(is_answered, "an answer from the new process")
@@ -271,18 +271,18 @@ def test_replicas_share_a_batch_and_lose_only_their_part() -> None:
     space = spaces.Discrete(5)
     teacher.setup(space)
     first, second = teacher.pids
-    descriptions = teacher.predict({"frame": np.zeros((5, 1))}, ["describe"] * 5)
+    descriptions = teacher.predict({"frame": np.zeros((5, 1))}, ["describe"] * 5).actions
     assert descriptions[:, 2].tolist() == [first, first, second, second, second]
-    assert teacher.predict(np.array([4, 0, 1, 2, 3])).tolist() == [4, 0, 1, 2, 3]
-    assert teacher.predict(np.array([4])).tolist() == [4]
+    assert teacher.predict(np.array([4, 0, 1, 2, 3])).actions.tolist() == [4, 0, 1, 2, 3]
+    assert teacher.predict(np.array([4])).actions.tolist() == [4]
 
     os.kill(second, signal.SIGKILL)
     wait_until(lambda: is_gone(second), "the end of the second replica")
     with pytest.warns(UserWarning, match=r"replica 2 of 2, was killed by SIGKILL"):
         masked = teacher.predict(np.array([4, 0, 1, 2, 3]))
-    np.testing.assert_array_equal(masked, [4, 0, np.nan, np.nan, np.nan])
+    np.testing.assert_array_equal(masked.actions, [4, 0, np.nan, np.nan, np.nan])
     # A discrete action has no NaN of its own, and yet a row may be without a label
-    checked = check_teacher_output(TeacherOutput(masked), space, 5)
+    checked = check_teacher_output(masked, space, 5)
     np.testing.assert_array_equal(checked.actions[:, 0], [4, 0, np.nan, np.nan, np.nan])
 
     assert until_answered(teacher, np.array([4, 0, 1, 2, 3])).tolist() == [4, 0, 1, 2, 3]

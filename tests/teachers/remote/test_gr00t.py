@@ -54,10 +54,15 @@ def test_without_a_mapping_the_environments_names_are_the_servers(ask):
     ("settings", "message"),
     [
         ({"api_token": None}, "Invalid API token"),
-        ({"action_keys": ["arm"]}, r"\['arm'\].*\['gripper', 'hand'\]"),
+        ({"action_keys": ["arm"]}, r"'arm'.*'gripper', 'hand'"),
         ({"action_index": 2}, "chunks of 2 actions"),
-        ({"video_keys": {"other_view": "frame"}}, "ego_view"),
-        ({"video_keys": {"ego_view": "camera"}}, r"'video.ego_view' from 'camera'.*\['frame', 'qpos'\]"),
+        (
+            {"video_keys": {"other_view": "frame"}},
+            r"error: 'ego_view'\. It was sent video \['other_view'\]; state \['arm'\]; language .*, and wants "
+            r"video \['ego_view'\]; state \['arm'\]; .*: correct the teacher's video_keys",
+        ),
+        ({"language_key": "task"}, r"language \['task'\], and wants .*language \['annotation.human.task_description'\]"),
+        ({"video_keys": {"ego_view": "camera"}}, r"'video.ego_view' from 'camera'.*offers 'frame', 'qpos'"),
     ],
     ids=str,
 )
@@ -97,3 +102,53 @@ def test_a_wrong_address_is_named():
     with pytest.raises(TeacherError, match="tcp://no host:5555"):
         teacher.predict(OBSERVATIONS, TEXTS)
     teacher.close()
+
+
+@pytest.mark.parametrize("form", ["json", "dict"])
+def test_the_server_is_asked_for_its_language_key(start_server, form):
+    key = "annotation.human.action.task_description"
+    port = start_server("gr00t_lookalike.py", "--language-key", key, "--config", form)
+    teacher = GR00TTeacher("127.0.0.1", port, **KEYS, patience=0.0, timeout=10.0)
+    np.testing.assert_allclose(teacher.predict(OBSERVATIONS, TEXTS).actions, np.hstack(expected()), rtol=1e-6)
+    teacher.close()
+    wrong = GR00TTeacher("127.0.0.1", port, **KEYS, patience=0.0, timeout=10.0, language_key="task")
+    with pytest.raises(TeacherError, match=rf"Language key '{key}' must be.*sent .*\['task'\], and wants .*\['{key}'\]"):
+        wrong.predict(OBSERVATIONS, TEXTS)
+    wrong.close()
+
+
+def test_a_server_that_does_not_say_what_it_wants(start_server):
+    port = start_server("gr00t_lookalike.py", "--config", "no")
+    teacher = GR00TTeacher("127.0.0.1", port, **KEYS, patience=0.0, timeout=10.0)
+    np.testing.assert_allclose(teacher.predict(OBSERVATIONS, TEXTS).actions, np.hstack(expected()), rtol=1e-6)
+    with pytest.raises(TeacherError, match=r"It was sent video \['ego_view'\]; state \[\]; language \[[^]]*\]\.$"):
+        GR00TTeacher("127.0.0.1", port, video_keys=KEYS["video_keys"], state_keys={}, timeout=10.0).predict(
+            OBSERVATIONS, TEXTS
+        )
+    teacher.close()
+
+
+@pytest.mark.parametrize("state_keys", [None, {"arm": "arm"}])
+def test_single_numbers_are_states_of_one_dimension(ask, state_keys):
+    offered = {"ego_view": OBSERVATIONS["frame"], "arm": np.arange(5)}
+    output = ask(video_keys=None, state_keys=state_keys).predict(offered, TEXTS)
+    np.testing.assert_array_equal(output.actions[:, 2], np.arange(5))
+
+
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_ipv6(start_server, host):
+    teacher = GR00TTeacher(host, start_server("gr00t_lookalike.py", "--host", "[::1]"), **KEYS, patience=0.0, timeout=10.0)
+    np.testing.assert_allclose(teacher.predict(OBSERVATIONS, TEXTS).actions, np.hstack(expected()), rtol=1e-6)
+    assert teacher.url.startswith("tcp://[::1]:")
+    teacher.close()
+
+
+def test_a_name_of_the_host_is_taken_too(start_server):
+    teacher = GR00TTeacher("localhost", start_server("gr00t_lookalike.py"), **KEYS, patience=0.0, timeout=10.0)
+    np.testing.assert_allclose(teacher.predict(OBSERVATIONS, TEXTS).actions, np.hstack(expected()), rtol=1e-6)
+    teacher.close()
+
+
+def test_an_answer_that_takes_too_long_says_so(ask):
+    with pytest.raises(TeacherError, match=r"no answer within 0\.5 s.*larger timeout than 0\.5"):
+        ask(timeout=0.5).predict({name: array[:1] for name, array in OBSERVATIONS.items()}, ["hang"])

@@ -2,16 +2,9 @@ import numpy as np
 import pytest
 
 from sb3_rpd.common.errors import TeacherError
-from sb3_rpd.teachers.remote.observations import name_observations, select, the_only_image
-from sb3_rpd.teachers.remote.teacher import signed_gripper
+from sb3_rpd.teachers.remote.observations import select
 
 OFFERED = {"frame": np.zeros((2, 8, 8, 3), np.uint8), "qpos": np.zeros((2, 4)), "mask": np.zeros((2, 8, 8), np.uint8)}
-
-
-def test_an_array_has_the_name_observation():
-    array = np.zeros((2, 3))
-    assert name_observations(array) == {"observation": array}
-    assert name_observations(OFFERED) is OFFERED
 
 
 def test_the_server_gets_what_the_mapping_names():
@@ -24,21 +17,5 @@ def test_the_server_gets_what_the_mapping_names():
 def test_a_missing_observation_is_named_with_both_sides():
     with pytest.raises(TeacherError) as error:
         select({"observation/image": "frame", "observation/state": "joints"}, OFFERED, "ws://there")
-    for part in ("ws://there", "'observation/state' from 'joints'", "['frame', 'mask', 'qpos']", "['joints']"):
+    for part in ("ws://there", "'observation/state' from 'joints'", "'frame', 'mask', 'qpos'", "'joints' cannot be found"):
         assert part in str(error.value)
-
-
-def test_the_only_image_is_found():
-    assert the_only_image(OFFERED, "ws://there") == "frame"
-
-
-@pytest.mark.parametrize("offered", [{"qpos": OFFERED["qpos"]}, {**OFFERED, "hand": OFFERED["frame"]}])
-def test_none_or_several_images_have_to_be_named(offered):
-    with pytest.raises(TeacherError, match=r"qpos.*could be meant"):
-        the_only_image(offered, "ws://there")
-
-
-def test_the_gripper_is_mapped_and_nothing_else():
-    np.testing.assert_allclose(
-        signed_gripper(np.array([[0.1, 0.0], [0.2, 1.0], [0.3, 0.75]])), [[0.1, -1], [0.2, 1], [0.3, 0.5]]
-    )

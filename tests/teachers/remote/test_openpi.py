@@ -1,4 +1,7 @@
 import logging
+import socket
+import socketserver
+import threading
 
 import numpy as np
 import pytest
@@ -77,7 +80,11 @@ def test_a_request_that_fails_for_good_has_no_label(ask, failure, caplog):
 
 @pytest.mark.parametrize(
     ("failure", "message"),
-    [("raise", "RuntimeError: the policy broke"), ("garbage", "malformed frame"), ("hang", "no answer within 0.5 s")],
+    [
+        ("raise", "RuntimeError: the policy broke"),
+        ("garbage", "malformed frame"),
+        ("hang", r"no answer within 0\.5 s.*larger timeout than 0\.5"),
+    ],
 )
 def test_a_query_without_any_answer_is_an_error(ask, failure, message):
     with pytest.raises(TeacherError, match=message):
@@ -85,12 +92,24 @@ def test_a_query_without_any_answer_is_an_error(ask, failure, message):
 
 
 def test_an_action_index_beyond_the_chunk_is_an_error(ask):
-    with pytest.raises(TeacherError, match="chunks of 3 actions, and action_index is 3"):
+    with pytest.raises(TeacherError, match="chunks of 3 actions; action_index is 3"):
         ask(action_index=3).predict(OBSERVATIONS, ["go"] * 5)
 
 
+def test_names_may_stand_for_a_place_in_a_dict_as_in_openpis_aloha_configuration(ask):
+    keys = {"state": "qpos", "images": {"cam_high": "frame", "cam_left_wrist": "hand"}}
+    offered = {**OBSERVATIONS, "hand": OBSERVATIONS["frame"][:, ::2]}
+    output = ask(observation_keys=keys, channels_first=True).predict(offered, ["go"] * 5)
+    expected_sums = OBSERVATIONS["frame"][..., 0].sum(axis=(1, 2))
+    np.testing.assert_allclose(
+        output.actions, np.stack([expected_sums, OBSERVATIONS["qpos"][:, 0], np.zeros(5)], axis=1), rtol=1e-6
+    )
+    with pytest.raises(TeacherError, match=r"'images\.cam_left_wrist' from 'hand'.*'hand' cannot be found"):
+        ask(observation_keys=keys).predict(OBSERVATIONS, ["go"] * 5)
+
+
 def test_what_the_environment_does_not_offer_is_an_error(ask):
-    with pytest.raises(TeacherError, match=r"'observation/image' from 'camera'.*\['frame', 'qpos', 'unused'\]"):
+    with pytest.raises(TeacherError, match=r"'observation/image' from 'camera'.*'frame', 'qpos', 'unused'"):
         ask(observation_keys={"observation/image": "camera"}).predict(OBSERVATIONS, ["go"] * 5)
 
 
@@ -106,6 +125,90 @@ def test_a_server_that_is_not_there_is_named(start_process):
     teacher = OpenPITeacher(f"ws://127.0.0.1:{port}", patience=0.2)
     with pytest.raises(TeacherError, match=rf"ws://127\.0\.0\.1:{port} gave no answer .*refused.* in 0\.2 s"):
         teacher.predict(OBSERVATIONS, ["go"] * 5)
+
+
+@pytest.fixture
+def no_proxies(monkeypatch):
+    """An environment without proxies, in which some can be set."""
+    for name in ("http_proxy", "https_proxy", "ws_proxy", "socks_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    return monkeypatch
+
+
+def test_a_proxy_that_was_used_is_named_with_what_to_set(no_proxies, start_server):
+    # a server for another protocol, which answers the proxy's questions with an error
+    no_proxies.setenv("http_proxy", f"http://me:secret@127.0.0.1:{start_server('openvla_lookalike.py')}")
+    teacher = OpenPITeacher("ws://robot.lan:8000", patience=0.0)
+    with pytest.raises(TeacherError, match=r"through the proxy http://127\.0\.0\.1:\d+: .*set no_proxy=robot\.lan") as error:
+        teacher.predict(np.zeros((1, 2)))
+    assert "secret" not in str(error.value)
+    no_proxies.setenv("no_proxy", "robot.lan")
+    with pytest.raises(TeacherError, match=r"no connection: .*Is it running") as error:
+        teacher.predict(np.zeros((1, 2)))
+    assert "proxy" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "proxy", "cause"),
+    [
+        ("socks_proxy", "socks5h://127.0.0.1:1080", "pip install python-socks"),
+        ("https_proxy", "socks5://127.0.0.1:1080", "pip install python-socks"),
+        ("http_proxy", "ftp://127.0.0.1:21", "its address is none"),
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_named(no_proxies, variable, proxy, cause):
+    no_proxies.setenv(variable, proxy)
+    with pytest.raises(TeacherError, match=rf"proxy {proxy} on the way .*robot\.lan.*{cause}.*no_proxy=robot\.lan"):
+        OpenPITeacher("ws://robot.lan:8000", patience=0.0).predict(np.zeros((1, 2)))
+
+
+class ConnectProxy(socketserver.StreamRequestHandler):
+    """An HTTP proxy that connects to this machine, whatever host it is asked for."""
+
+    def handle(self):
+        port = int(self.rfile.readline().split()[1].rpartition(b":")[2])
+        while self.rfile.readline().strip():
+            pass
+        with socket.create_connection(("127.0.0.1", port)) as server:
+            self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            back = threading.Thread(target=self.copy, args=(server, self.connection))
+            back.start()
+            self.copy(self.connection, server)
+            back.join()
+
+    @staticmethod
+    def copy(source, target):
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+
+
+def test_a_server_is_asked_through_a_proxy(no_proxies, start_server):
+    port = start_server("openpi_lookalike.py")
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), ConnectProxy) as proxy:
+        proxy.daemon_threads = True
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        no_proxies.setenv("http_proxy", f"http://127.0.0.1:{proxy.server_address[1]}")
+        teacher = OpenPITeacher(f"ws://robot.lan:{port}", observation_keys=KEYS, patience=0.0)
+        np.testing.assert_allclose(teacher.predict(OBSERVATIONS, ["go"] * 5).actions, expected(), rtol=1e-6)
+        teacher.close()
+        proxy.shutdown()
+
+
+def test_a_server_that_takes_smaller_batches_after_its_restart_loses_no_label():
+    recorder = Recorder()
+    observations = rng.normal(size=(10, 3))
+    with TeacherServer(recorder, port=0, max_batch=10) as server:
+        port = int(server.url.rpartition(":")[2])
+        teacher = OpenPITeacher(server.url, patience=20.0)
+        np.testing.assert_array_equal(teacher.predict(observations).actions, 2 * observations)
+    with TeacherServer(recorder, port=port, max_batch=4):
+        # in the query that notices the new server, and in the next one
+        np.testing.assert_array_equal(teacher.predict(observations).actions, 2 * observations)
+        np.testing.assert_array_equal(teacher.predict(observations).actions, 2 * observations)
+        teacher.close()
+    assert recorder.sizes == [10, 4, 4, 2, 4, 4, 2]
 
 
 @pytest.mark.parametrize("connections", [1, 2])

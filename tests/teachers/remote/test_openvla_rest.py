@@ -59,10 +59,13 @@ def test_an_action_index_beyond_the_chunk_is_an_error(ask):
         ("raise", "answered 'error'.*unnorm_key 'key'"),
         ("status", "status 422.*unprocessable"),
         ("garbage", "malformed answer"),
+        ("dict", "answered 'unnorm_key not found'.*unnorm_key 'key'"),
+        ("broken", "status 500: CUDA out of memory.*Its own log"),
+        ("hang", r"no answer within 2 s.*larger timeout than 2"),
     ],
 )
 def test_failures(ask, failure, message):
-    teacher = ask("key")
+    teacher = ask("key", timeout=2.0)
     with pytest.raises(TeacherError, match=message):
         teacher.predict(OBSERVATIONS, [failure] * 5)
     output = teacher.predict(OBSERVATIONS, [*TEXTS[:4], failure])
@@ -73,7 +76,7 @@ def test_failures(ask, failure, message):
 def test_an_instruction_and_one_image_are_needed(ask):
     with pytest.raises(TeacherError, match="wants an instruction"):
         ask().predict(OBSERVATIONS)
-    with pytest.raises(TeacherError, match="wants an image"):
+    with pytest.raises(TeacherError, match=r"looks at 'frame'.*none could be meant.*observation_keys"):
         ask().predict({"qpos": np.zeros((5, 2))}, TEXTS)
     np.testing.assert_array_equal(ask(instruction="four").predict(OBSERVATIONS).actions[:, 1], np.full(5, 4))
 
@@ -90,3 +93,14 @@ def test_a_server_that_is_not_there_is_named(start_process):
 def test_wrong_addresses_are_refused(url):
     with pytest.raises(ValueError, match="http://host:port"):
         OpenVLAServerTeacher(url)
+
+
+def test_ipv6(start_server):
+    teacher = OpenVLAServerTeacher(f"http://[::1]:{start_server('openvla_lookalike.py', '::1')}", patience=0.0)
+    np.testing.assert_array_equal(teacher.predict(OBSERVATIONS, TEXTS).actions, expected(0))
+
+
+def test_a_dict_without_a_known_name_is_described():
+    link = OpenVLAServerTeacher("http://there")._make_link()
+    with pytest.raises(TeacherError, match="answered 'a dict of code, hint'"):
+        link._action({"code": 7, "hint": "no"})

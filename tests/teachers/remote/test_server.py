@@ -10,6 +10,7 @@ import urllib.request
 import msgpack
 import numpy as np
 import pytest
+import torch as th
 from gymnasium import spaces
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
@@ -238,3 +239,38 @@ def test_a_teacher_that_gives_too_few_actions_is_an_error():
 def test_others_than_this_machine_need_a_key():
     with pytest.raises(ValueError, match="API key"):
         TeacherServer(FunctionTeacher(np.zeros_like), host="0.0.0.0", port=0)
+
+
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_ipv6(host):
+    observations = np.arange(6.0).reshape(3, 2)
+    with TeacherServer(FunctionTeacher(lambda observations: 2 * observations), host=host, port=0) as server:
+        assert server.url.startswith("ws://[::1]:")
+        teacher = OpenPITeacher(server.url)
+        np.testing.assert_array_equal(teacher.predict(observations).actions, 2 * observations)
+        teacher.close()
+
+
+def test_a_network_that_tracks_gradients_is_served():
+    layer = th.nn.Linear(2, 2, bias=False)
+    th.nn.init.eye_(layer.weight)
+    with TeacherServer(FunctionTeacher(lambda observations: layer(th.from_numpy(observations))), port=0) as server:
+        teacher = OpenPITeacher(server.url)
+        assert teacher.predict(np.float32([[0.5, 2.0]])).actions.tolist() == [[0.5, 2.0]]
+        teacher.close()
+
+
+def test_the_command_line_serves_ipv6(serve):
+    _, url = serve("teachers:first_two_doubled", "--host", "::1")
+    assert url.startswith("ws://[::1]:")
+    teacher = OpenPITeacher(url)
+    np.testing.assert_array_equal(teacher.predict(np.ones((2, 3))).actions, 2 * np.ones((2, 2)))
+    teacher.close()
+
+
+@pytest.mark.parametrize("answer", [[[1, 2]], ((1.0, 2.0),)], ids=["list", "tuple"])
+def test_what_is_no_array_yet_becomes_one_on_its_way(answer):
+    with TeacherServer(FunctionTeacher(lambda observations: answer), port=0) as server:
+        teacher = OpenPITeacher(server.url)
+        assert teacher.predict(np.zeros((1, 2))).actions.tolist() == [[1, 2]]
+        teacher.close()

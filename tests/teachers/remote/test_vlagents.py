@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from sb3_rpd.common.errors import TeacherError
-from sb3_rpd.teachers import VLAgentsTeacher, signed_gripper
+from sb3_rpd.teachers import VLAgentsTeacher
 
 rng = np.random.default_rng(0)
 FRAMES = rng.integers(0, 255, (3, 12, 8, 3), dtype=np.uint8)
@@ -16,11 +16,12 @@ def ask(start_process):
     """Makes teachers that ask a vlagents server with one policy, and closes them."""
     teachers = []
 
-    def make(served, **kwargs):
-        process, _ = start_process("vlagents_server.py", served)
-        line = next(line for line in process.stdout if line.startswith("port "))
+    def make(served, host="127.0.0.1", **kwargs):
+        process, line = start_process("vlagents_server.py", served, host.strip("[]"))
+        while not line.startswith("port "):
+            line = next(process.stdout)
         settings = {"policy": served, "patience": 0.0, "timeout": 20.0, **kwargs}
-        teachers.append(VLAgentsTeacher("127.0.0.1", int(line.split()[1]), **settings))
+        teachers.append(VLAgentsTeacher(host, int(line.split()[1]), **settings))
         return teachers[-1]
 
     yield make
@@ -38,7 +39,7 @@ def test_the_built_in_test_policy_answers_and_reconnects(ask):
 
 def test_the_policy_sees_images_states_and_instructions(ask):
     keys = {"rgb_side": "frame", "joints": "qpos", "gripper": "fingers"}
-    teacher = ask("mirror", observation_keys=keys, action_index=1, convert_actions=signed_gripper)
+    teacher = ask("mirror", observation_keys=keys, action_index=1, convert_actions="signed_gripper")
     actions = teacher.predict(OBSERVATIONS, TEXTS).actions
     seen = np.column_stack([FRAMES.mean(axis=(1, 2, 3)), np.full(3, 12), np.full(3, 8), OBSERVATIONS["qpos"], [1, 2, 3]])
     np.testing.assert_allclose(actions[:, :-1], seen + 1, rtol=1e-6)
@@ -77,16 +78,36 @@ def test_an_error_of_the_policy_masks_its_label(ask):
 
 def test_a_missing_answer_masks_its_label(ask):
     teacher = ask("mirror", timeout=0.5)
-    with pytest.raises(TeacherError, match="gave no answer"):
+    with pytest.raises(TeacherError, match=r"no answer within 0\.5 s.*larger timeout than 0\.5"):
         teacher.predict(FRAMES, ["hang"] * 3)
     assert np.isnan(teacher.predict(FRAMES, ["a", "b", "hang"]).actions).all(axis=1).tolist() == [False, False, True]
 
 
 def test_an_action_index_beyond_the_chunk_is_an_error(ask):
-    with pytest.raises(TeacherError, match="without an action 1 of one robot"):
+    with pytest.raises(TeacherError, match="chunks of 1 actions; action_index is 1"):
         ask("test", action_index=1).predict(FRAMES, TEXTS)
 
 
 def test_a_server_that_is_not_there_is_named():
     with pytest.raises(TeacherError, match=r"rpyc://127\.0\.0\.1:9 gave no answer"):
         VLAgentsTeacher("127.0.0.1", 9, "test", patience=0.0).predict(FRAMES, TEXTS)
+
+
+def test_an_error_of_the_policy_is_one_line(ask):
+    with pytest.raises(TeacherError) as error:
+        ask("mirror").predict(FRAMES, ["raise"] * 3)
+    assert str(error.value).endswith("reports an error: the policy broke.")
+
+
+def test_a_server_of_vlagents_0_2_is_named(ask):
+    with pytest.raises(
+        TeacherError, match=r"camera_data_type'?\. It is a vlagents server older than 0\.3.*install vlagents 0\.3"
+    ):
+        ask("old").predict(FRAMES, TEXTS)
+
+
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_ipv6(ask, host):
+    teacher = ask("test", host)
+    assert teacher.predict(FRAMES, TEXTS).actions.shape == (3, 7)
+    assert teacher.url.startswith("rpyc://[::1]:")

@@ -1,0 +1,67 @@
+"""The methods that are compared, each as a class of students and its arguments."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stable_baselines3 import PPO
+
+from experiments.dagger import DAgger
+from experiments.worlds.world import World
+from sb3_rpd import RPD
+from sb3_rpd.common.gates import RewardTrendGate
+from sb3_rpd.common.losses import Cosine
+
+#: RPD as its documentation recommends it: what it is given beside the world's settings and the coefficient of its loss.
+#: Empty as long as that is the paper's RPD; the method is then left out of the runs.
+RECOMMENDED: dict[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class Method:
+    """
+    :param label: What the report calls it.
+    :param algorithm: The class of the student; None where the teacher acts by itself.
+    :param arguments: What it is given in a world beside that world's settings.
+    :param needs_distribution: Whether its teacher must give a distribution.
+    """
+
+    label: str
+    algorithm: type[PPO] | None
+    arguments: Callable[[World], dict[str, Any]] = lambda world: {}
+    needs_distribution: bool = False
+
+    @property
+    def has_teacher(self) -> bool:
+        """Whether it asks a teacher at all."""
+        return self.algorithm is not PPO
+
+
+def _imitating(loss: str) -> Callable[[World], dict[str, Any]]:
+    return lambda world: {"imitation_loss": loss, "imitation_coef": world.coefs[loss]}
+
+
+def _directional(world: World) -> dict[str, Any]:
+    gate = RewardTrendGate(coef=world.coefs["cosine"], **world.shut_off)
+    return {"imitation_loss": Cosine(groups=world.directions), "imitation_coef": gate, "label_fraction": 0.2}
+
+
+def _aggregating(world: World) -> dict[str, Any]:
+    # With as many gradient steps as the others it lacks these, and not labels: it is cheap, and deserves four times as many
+    return {"imitation_loss": "mse", "n_epochs": 4 * world.settings["n_epochs"]}
+
+
+#: What the teacher achieves by itself, in the episodes in which the students are evaluated.
+TEACHER = "teacher"
+
+METHODS: Mapping[str, Method] = {
+    TEACHER: Method("teacher alone", None),
+    "ppo": Method("PPO", PPO),
+    "rpd": Method("RPD (paper: MSE)", RPD, _imitating("mse")),
+    "l1": Method("RPD, L1", RPD, _imitating("l1")),
+    "bc": Method("RPD, BC (NLL)", RPD, _imitating("nll")),
+    "ppd": Method("PPD (KL)", RPD, _imitating("kl"), needs_distribution=True),
+    "directional": Method("directional, shut off", RPD, _directional),
+    "dagger": Method("DAgger", DAgger, _aggregating),
+    "recommended": Method("RPD, recommended", RPD, lambda world: {"imitation_coef": world.coefs["mse"], **RECOMMENDED}),
+}

@@ -1,0 +1,115 @@
+"""The report's tables, in Markdown."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from experiments.report.collected import (
+    Collected,
+    Score,
+    best_success,
+    exploring_success,
+    label,
+    last_success,
+    steps_to_half,
+    title,
+)
+from experiments.runs import Row
+from sb3_rpd.evaluation.aggregates import Estimate, probability_of_improvement, stratified_bootstrap
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """:return: A table."""
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
+
+
+def of_all_rows(collected: Collected, methods: Sequence[str]) -> str:
+    """:return: Interquartile means of the best policies' success, for each row and method, with the teacher beside them."""
+    rows = []
+    for row in collected.rows:
+        teacher = collected.teacher_success(row)
+        cells = [_of_seeds(collected.scores(row, method, best_success)) if method in row.methods else "" for method in methods]
+        rows.append([title(row), "-" if teacher is None else f"{teacher:.0%}", *cells])
+    return markdown(["", "teacher alone", *map(label, methods)], rows)
+
+
+def of_all_seeds(collected: Collected) -> str:
+    """:return: For each row and method: each seed's best policy, the last ones, and how the student did while it explored."""
+    rows = []
+    for row in collected.rows:
+        for method in row.methods:
+            best = collected.scores(row, method, best_success)
+            if len(best):
+                last = collected.scores(row, method, last_success)
+                exploring = np.median(collected.scores(row, method, exploring_success))
+                seeds = " ".join(f"{score:.0%}" for score in best)
+                cells = [f"{np.median(best):.0%}", seeds, f"{np.median(last):.0%}", f"{exploring:.0%}"]
+                rows.append([title(row), label(method), *cells])
+    head = ["", "method", "best policy, median", "of each seed", "last policy, median", "exploring at the end, median"]
+    return markdown(head, rows)
+
+
+def of_methods(collected: Collected, methods: Sequence[str], rows: Sequence[Row]) -> str:
+    """
+    :param methods: The methods to compare.
+    :param rows: Rows that have results of all of them.
+    :return: One line for each method, over all of the rows.
+    """
+
+    def scores(method: str, score: Score) -> list[np.ndarray]:
+        return [collected.scores(row, method, score) for row in rows]
+
+    lines = []
+    for method in methods:
+        best = scores(method, best_success)
+        cells = [interval(stratified_bootstrap(best)), interval(stratified_bootstrap(scores(method, last_success)))]
+        for other in ("ppo", "rpd"):
+            cells.append("" if method == other else _improvement(best, scores(other, best_success)))
+        queries = np.mean([np.mean(collected.scores(row, method, lambda result: result["queries"])) for row in rows])
+        lines.append([label(method), *cells, f"{queries:,.0f}"])
+    head = [
+        "",
+        "best policy",
+        "last policy",
+        "better than PPO",
+        "better than the paper's RPD",
+        "states the teacher is asked about",
+    ]
+    return markdown(head, lines)
+
+
+def of_steps_to_half(collected: Collected, methods: Sequence[str]) -> str:
+    """:return: For each row and method the median of the steps to a success of 50 % while exploring, and PPO's over them."""
+    rows = []
+    for row in collected.rows:
+        compared = [method for method in methods if method in row.methods and collected.results[row][method]]
+        medians = {method: float(np.median(collected.scores(row, method, steps_to_half))) for method in compared}
+        of_ppo = medians.get("ppo", math.inf)
+        cells = [_steps(medians[method], of_ppo, method) if method in medians else "" for method in methods]
+        rows.append([title(row), *cells])
+    return markdown(["", *map(label, methods)], rows)
+
+
+def interval(estimate: Estimate) -> str:
+    """:return: A rate with its interval, in per cent."""
+    return f"{estimate.value:.0%} ({100 * estimate.low:.0f} to {100 * estimate.high:.0f})"
+
+
+def _of_seeds(scores: np.ndarray) -> str:
+    return interval(stratified_bootstrap([scores])) if len(scores) else "-"
+
+
+def _improvement(ours: list[np.ndarray], theirs: list[np.ndarray]) -> str:
+    # Both are resampled: each task holds the two methods' runs behind one another, to be taken apart again
+    both = [*ours, *theirs]
+    estimate = stratified_bootstrap(both, lambda tasks: probability_of_improvement(tasks[: len(ours)], tasks[len(ours) :]))
+    return interval(estimate)
+
+
+def _steps(median: float, of_ppo: float, method: str) -> str:
+    if math.isinf(median):
+        return "never"
+    if method == "ppo":
+        return f"{median:,.0f}"
+    return f"{median:,.0f}" + (f" ({of_ppo / median:.1f})" if math.isfinite(of_ppo) else " (PPO never)")

@@ -1,0 +1,58 @@
+"""Which actions are allowed in a state, for models that have to be told (sb3-contrib's MaskablePPO)."""
+
+import numpy as np
+from gymnasium import spaces
+
+from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.offers import describe_observations
+from sb3_rpd.common.type_aliases import RawObservation
+from sb3_rpd.common.wording import cut
+
+#: The names under which an environment may offer them.
+MASK_NAMES = ("action_mask", "action_masks")
+
+
+def _n_choices(space: spaces.Space) -> np.ndarray:
+    """How many values each number of an action has."""
+    if isinstance(space, spaces.Discrete):
+        return np.array([space.n])
+    if isinstance(space, spaces.MultiDiscrete):
+        return space.nvec
+    assert isinstance(space, spaces.MultiBinary)
+    return np.full(int(np.prod(space.shape)), 2)
+
+
+def find_action_masks(observations: RawObservation, space: spaces.Space) -> np.ndarray:
+    """
+    :param observations: What the environment offers, each array with first axis n.
+    :param space: The model's action space: Discrete, MultiDiscrete or MultiBinary.
+    :return: Which values are allowed, as booleans of shape (n, choices), the choices of several numbers side by side.
+    :raises TeacherError: if the environment offers no masks, or masks of another shape.
+    """
+    offered = observations if isinstance(observations, dict) else {}
+    name = next((name for name in MASK_NAMES if name in offered), None)
+    if name is None:
+        raise TeacherError(
+            "The teacher model was trained with action masks, and without them it may give actions that are forbidden. The "
+            f"environment offers {describe_observations(observations)}: let its TeacherActionWrapper(observation=...) offer "
+            "'action_mask' beside the observation, true where an action is allowed."
+        )
+    n_choices = int(_n_choices(space).sum())
+    masks = np.asarray(offered[name])
+    if masks.shape[1:] != (n_choices,):
+        raise TeacherError(f"{name!r} has the shape {masks.shape[1:]} in each state; {cut(space)} has {n_choices} choices.")
+    return masks.astype(bool)
+
+
+def only_allowed(actions: np.ndarray, masks: np.ndarray, space: spaces.Space) -> np.ndarray:
+    """
+    :param actions: Actions of shape (n, ...).
+    :param masks: What ``find_action_masks`` found.
+    :param space: The model's action space.
+    :return: The actions; as floats with rows of NaN for the states in which none is allowed, if there are any.
+    """
+    ends = np.cumsum(_n_choices(space))[:-1]
+    possible = np.all([group.any(axis=1) for group in np.split(masks, ends, axis=1)], axis=0)
+    if possible.all():
+        return actions
+    return np.where(possible.reshape(-1, *[1] * (actions.ndim - 1)), actions, np.nan)

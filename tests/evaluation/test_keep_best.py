@@ -1,0 +1,103 @@
+"""KeepBest: which policy is kept, that a training does not notice, and what restore() brings back."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch as th
+from stable_baselines3 import PPO
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+from toy_envs import ACTION_SPACES, SpacesEnv
+
+from sb3_rpd.evaluation import KeepBest, TeacherEvaluation, keep_best
+from sb3_rpd.teachers import SB3Teacher
+
+SETTINGS: dict[str, Any] = dict(n_steps=16, batch_size=16, n_epochs=1, seed=0, device="cpu")
+
+
+def toy_env() -> SpacesEnv:
+    return SpacesEnv(ACTION_SPACES["box"])
+
+
+def make_model(normalized: bool = True) -> PPO:
+    env = make_vec_env(toy_env, 2, seed=0)
+    return PPO("MlpPolicy", VecNormalize(env, norm_reward=False) if normalized else env, **SETTINGS)
+
+
+def parameters(model: PPO) -> dict[str, th.Tensor]:
+    return {name: value.clone() for name, value in model.policy.state_dict().items()}
+
+
+def outcome(successes: int, mean_return: float) -> TeacherEvaluation:
+    return TeacherEvaluation(10, successes, mean_return, 5.0)
+
+
+class Scripted:
+    """Stands in for ``evaluate_teacher``: gives outcomes in turn, and remembers parameters and statistics at each."""
+
+    def __init__(self, model: PPO, outcomes: list[TeacherEvaluation]) -> None:
+        self.model, self.outcomes = model, iter(outcomes)
+        self.seen: list[tuple[dict[str, th.Tensor], np.ndarray]] = []
+
+    def __call__(self, teacher: SB3Teacher, *args: Any, **kwargs: Any) -> TeacherEvaluation:
+        assert teacher.vec_normalize is not None
+        self.seen.append((parameters(self.model), teacher.vec_normalize.obs_rms.mean.copy()))
+        return next(self.outcomes)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "best"),
+    [
+        ([outcome(1, 0.0), outcome(3, 1.0), outcome(2, 9.0)], 1),  # successes count first,
+        ([outcome(2, 5.0), outcome(2, 4.0), outcome(1, 9.0)], 0),  # then the return,
+        ([outcome(2, 5.0), outcome(1, 9.0), outcome(2, 5.0)], 2),  # and of equal ones the later
+    ],
+)
+def test_best_policy_and_its_statistics_come_back(
+    outcomes: list[TeacherEvaluation], best: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model()
+    scripted = Scripted(model, outcomes)
+    monkeypatch.setattr(keep_best, "evaluate_teacher", scripted)
+    callback = KeepBest(DummyVecEnv([toy_env]), every=32)
+    model.learn(3 * 32, callback=callback)
+
+    # one rollout has 32 steps: after the first, after the second, and at the end after the third
+    assert [steps for steps, _ in callback.evaluations] == [32, 64, 96]
+    assert [evaluation for _, evaluation in callback.evaluations] == outcomes
+    assert callback.best == ((best + 1) * 32, outcomes[best])
+    callback.restore()
+    wanted, mean = scripted.seen[best]
+    for name, value in model.policy.state_dict().items():
+        assert th.equal(value, wanted[name])
+    statistics = model.get_vec_normalize_env()
+    assert statistics is not None
+    np.testing.assert_array_equal(statistics.obs_rms.mean, mean)
+
+
+def test_training_does_not_notice() -> None:
+    # A model seeds the process's generators when it is made
+    plain = make_model().learn(96)
+    kept = make_model().learn(96, callback=KeepBest(DummyVecEnv([toy_env]), every=32, n_episodes=3))
+    for name, value in plain.policy.state_dict().items():
+        assert th.equal(value, kept.policy.state_dict()[name])
+
+
+def test_evaluations_are_of_the_same_episodes_and_at_most_every_so_often() -> None:
+    model = make_model(normalized=False)
+    callback = KeepBest(DummyVecEnv([toy_env]), every=50, n_episodes=4)
+    model.learn(5 * 32, callback=callback)
+    assert [steps for steps, _ in callback.evaluations] == [64, 128, 160]
+    # in this environment every other episode is a success, whoever acts
+    assert [evaluation.successes for _, evaluation in callback.evaluations] == [2, 2, 2]
+    callback.restore()
+
+
+def test_refusals() -> None:
+    with pytest.raises(ValueError, match="every=0"):
+        KeepBest(DummyVecEnv([toy_env]), every=0)
+    callback = KeepBest(DummyVecEnv([toy_env]), every=1)
+    for use in (callback.restore, lambda: callback.best):
+        with pytest.raises(ValueError, match=r"call learn\(\) first"):
+            use()

@@ -1,0 +1,59 @@
+"""The declared runs: no two of them share a file, seeds do not meet, rows hold what they are meant to compare."""
+
+import pytest
+
+from experiments.methods import METHODS, TEACHER
+from experiments.results import path_of
+from experiments.runs import ROWS, SEEDS, TUNING_SEED, Run, runs_of
+from experiments.train import EVALUATION_SEED, SELECTION_SEED, settings_of
+from experiments.worlds import WORLDS
+
+SUITES = tuple(WORLDS)
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_each_run_has_a_file_of_its_own(suite: str) -> None:
+    runs = runs_of(suite)
+    assert len({path_of(run) for run in runs}) == len(runs) > 300
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_errors_and_methods_are_known(suite: str) -> None:
+    for run in runs_of(suite):
+        assert run.error is None or run.error in WORLDS[suite].errors
+        assert (run.error is None) == (run.method == "ppo")
+        settings_of(run)
+
+
+def test_seeds_do_not_meet() -> None:
+    for suite, world in WORLDS.items():
+        training = {100 * seed + i for seed in (*SEEDS[suite], TUNING_SEED) for i in range(world.n_envs)}
+        assert max(training) < SELECTION_SEED
+        assert SELECTION_SEED + world.n_envs <= EVALUATION_SEED
+        assert max(SEEDS[suite]) < TUNING_SEED
+
+
+def test_fast_suite_has_every_error_reward_and_method() -> None:
+    runs = runs_of("fast")
+    imitating = set(METHODS) - {TEACHER, "ppo", "recommended"}
+    for seed in range(10):
+        for reward in ("sparse", "dense"):
+            for error in WORLDS["fast"].errors:
+                for method in imitating:
+                    assert Run("fast", "reach", error, reward, 0.99, method, seed, 120_000) in runs
+            assert Run("fast", "reach", None, reward, 0.99, "ppo", seed, 120_000) in runs
+
+
+def test_seeds_come_one_after_the_other_and_teachers_first() -> None:
+    runs = runs_of("maniskill2")
+    teachers = [run.method == TEACHER for run in runs]
+    assert teachers == sorted(teachers, reverse=True)
+    seeds = [run.seed for run in runs]
+    assert seeds == sorted(seeds)
+
+
+def test_ppo_is_beside_each_row_at_the_same_budget() -> None:
+    for suite in SUITES:
+        for row in ROWS[suite]:
+            assert {"ppo", "rpd"} <= set(row.methods)
+            assert {row.run(method, 3).steps for method in row.methods} == {row.steps}
