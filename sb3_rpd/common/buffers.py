@@ -2,7 +2,8 @@
 
 import functools
 from collections import namedtuple
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.buffers import DictRolloutBuffer, RolloutBuffer
 from stable_baselines3.common.type_aliases import DictRolloutBufferSamples, RolloutBufferSamples, TensorDict
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs
 
 from sb3_rpd.common.labels import TeacherLabels
 from sb3_rpd.common.teacher_outputs import CheckedOutput
@@ -38,6 +40,33 @@ class TeacherLabelsMixin(RolloutBuffer):
 
     #: Shape (buffer_size, n_envs, action_dim), float32, NaN where there is no label.
     teacher_actions: np.ndarray
+    #: Called with the position and the observations of each step that is added; None for nobody.
+    on_add: Callable[[int, VecEnvObs], None] | None = None
+
+    def add(self, obs: Any, *args: Any, **kwargs: Any) -> None:
+        """
+        Add a step; see SB3's ``RolloutBuffer``.
+
+        :param obs: The student's observations.
+        :param args: See SB3's.
+        :param kwargs: See SB3's.
+        """
+        if self.on_add is not None:
+            self.on_add(self.pos, obs)
+        super().add(obs, *args, **kwargs)
+
+    @contextmanager
+    def announcing(self, on_add: Callable[[int, VecEnvObs], None]) -> Iterator[None]:
+        """
+        Inside, each step that is added is announced.
+
+        :param on_add: Called before it is stored.
+        """
+        self.on_add = on_add
+        try:
+            yield
+        finally:
+            del self.on_add
 
     def reset(self) -> None:
         self._flat_actions = np.full((self.n_envs * self.buffer_size, self.action_dim), np.nan, dtype=np.float32)
@@ -137,6 +166,16 @@ def with_teacher_labels(buffer_class: type[RolloutBuffer]) -> type[TeacherLabels
     bases: tuple[type[Any], ...] = (TeacherLabelsMixin, buffer_class)
     namespace = {"__doc__": buffer_class.__doc__, "__module__": __name__}
     return cast(type[TeacherLabelsMixin], type(f"Teacher{buffer_class.__name__}", bases, namespace))
+
+
+def give_room_for_labels(buffer: RolloutBuffer) -> None:
+    """
+    Make a buffer that was made without labels one that has them, from its next ``reset`` on. It stays the same object.
+
+    :param buffer: A rollout buffer.
+    """
+    if not isinstance(buffer, TeacherLabelsMixin):
+        buffer.__class__ = with_teacher_labels(type(buffer))
 
 
 TeacherRolloutBuffer = with_teacher_labels(RolloutBuffer)

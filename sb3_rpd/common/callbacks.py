@@ -1,24 +1,43 @@
 """The callback that takes a rollout's entries to the teacher."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs
 
+from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.input_tracker import REPLACED, TeacherInputTracker, View, copied, has_same_values
 from sb3_rpd.common.label_choice import LabelChoice
 from sb3_rpd.common.labeling import RolloutLabeling
-from sb3_rpd.common.teacher_inputs import TeacherInputTracker, teacher_inputs_after_step
+from sb3_rpd.common.teacher_inputs import TeacherInputReader
+from sb3_rpd.common.type_aliases import TeacherInfo
+
+T = TypeVar("T")
+
+
+class _Step(NamedTuple):
+    """What SB3 has at hand after ``env.step()``."""
+
+    new_obs: VecEnvObs
+    dones: np.ndarray
+    infos: list[dict[str, Any]]
 
 
 class LabelingCallback(BaseCallback):
     """
-    Runs the caller's callback and, where that lets the rollout go on, submits the step's entries for labeling.
+    Runs the caller's callback, and has each step labeled that SB3 adds to the rollout buffer.
 
-    SB3 calls it after ``env.step()`` and before ``rollout_buffer.add()``: the buffer's position is that of the entry, the
-    model's last observation is the one to label, and ``new_obs`` is the one to label next. Where the caller's callback
-    stops the rollout, SB3 keeps the last observation, and so does the tracker.
+    SB3 calls it after ``env.step()`` and before ``rollout_buffer.add()``. What the teacher may see of the new observation is
+    read before the caller's callback, which may step or reset the environments; which view an entry gets is decided when the
+    buffer adds it, by the observation that it adds. Where the caller's callback stops the rollout, nothing is added.
 
     :param callback: The caller's callback.
-    :param model_inputs: What the teacher may see of the model's last observation.
+    :param model: The model that collects.
+    :param reader: Of the environments in which it does.
+    :param tracker: Knows the teacher's view of the model's last observation.
     :param labeling: Takes the entries; None when the rollout is not to be labeled.
     :param choice: Which entries to submit.
     """
@@ -26,41 +45,126 @@ class LabelingCallback(BaseCallback):
     def __init__(
         self,
         callback: BaseCallback,
-        model_inputs: TeacherInputTracker,
+        model: OnPolicyAlgorithm,
+        reader: TeacherInputReader,
+        tracker: TeacherInputTracker,
         labeling: RolloutLabeling | None,
         choice: LabelChoice,
     ) -> None:
         super().__init__()
+        self.model = model
         self._callback = callback
-        self._model_inputs = model_inputs
+        self._reader = reader
+        self._tracker = tracker
         self._labeling = labeling
         self._choice = choice
+        self._step: _Step | None = None
 
     def on_rollout_start(self) -> None:
-        self._callback.on_rollout_start()
+        self._tracker.settle(self._last_obs)
+        self._let_replace_last_obs(self._callback.on_rollout_start)
 
     def update_locals(self, locals_: dict[str, Any]) -> None:
-        # Not kept here as well: the caller's callback outlives this one and does with them what it always does
+        # No more is kept than is needed, and no longer: this would else hold the frames of a step
+        self._step = _Step(locals_["new_obs"], locals_["dones"], locals_["infos"])
         self._callback.update_locals(locals_)
 
     def on_step(self) -> bool:
-        if not self._callback.on_step():
-            return False
-        locals_ = self._callback.locals
-        step, env, new_obs = locals_["rollout_buffer"].pos, locals_["env"], locals_["new_obs"]
-        if self._labeling is not None:
-            # Counted over all rollouts: one may be shorter than the k of every k-th step
-            steps_before = locals_["self"].num_timesteps // env.num_envs - 1
-            chosen = self._choice(steps_before, env.num_envs)
-            inputs = self._model_inputs.inputs_for(locals_["self"]._last_obs)
-            if inputs is not None:
-                self._labeling.submit(step, inputs, chosen)
-        inputs_after = teacher_inputs_after_step(env, new_obs, locals_["dones"], locals_["infos"])
-        self._model_inputs.keep(new_obs, inputs_after)
-        return True
+        assert self._step is not None
+        (new_obs, dones, infos), self._step = self._step, None
+        values = copied(new_obs)
+        self._tracker.add(new_obs, values, View(self._reader.after_step(values, dones, infos)))
+        goes_on, were_reset = self._watched(self._callback.on_step)
+        if were_reset and (self._reader.writes_over() or self._tracker.memory_is_reused):
+            self._tracker.drop_last(REPLACED)
+        return goes_on
 
     def on_rollout_end(self) -> None:
-        self._callback.on_rollout_end()
+        self._step = None
+        self._tracker.settle(self._last_obs)
+        self._let_replace_last_obs(self._callback.on_rollout_end)
+
+    def on_add(self, position: int, observations: VecEnvObs) -> None:
+        """
+        The rollout buffer adds a step.
+
+        :param position: Where in the rollout.
+        :param observations: The student's observations that are stored.
+        """
+        if self._labeling is None:
+            return
+        n_envs = self._reader.env.num_envs
+        # Counted over all rollouts: one may be shorter than the k of every k-th step
+        chosen = self._choice(self.model.num_timesteps // n_envs - 1, n_envs)
+        view = self._tracker.find(observations) or View(None, REPLACED)
+        if view.inputs is None:
+            self._labeling.skip(int(chosen.sum()), view.complaint)
+        else:
+            self._labeling.submit(position, view.inputs, chosen)
+
+    @property
+    def _last_obs(self) -> VecEnvObs:
+        assert self.model._last_obs is not None
+        return self.model._last_obs
+
+    def _watched(self, call: Callable[[], T]) -> tuple[T, bool]:
+        """What the caller's callback returns, and whether it has reset the environments meanwhile."""
+        before = self._reader.reset_infos()
+        result = call()
+        pairs = zip(before, self._reader.reset_infos(), strict=True)
+        return result, any(one is not other for one, other in pairs)
+
+    def _let_replace_last_obs(self, call: Callable[[], None]) -> None:
+        """Between two rollouts a callback may put the observations of a reset in the place of the model's last ones."""
+        _, were_reset = self._watched(call)
+        observations = self._last_obs
+        if self._tracker.find(observations) is not None and not (were_reset and self._reader.writes_over()):
+            return
+        known = self._tracker.find_by_values(observations)
+        present = self._reader.present(copied(observations), certain=self._tracker.is_changed_in_place(observations))
+        if known is None:
+            view = View(present, None if present else REPLACED)
+        elif not were_reset or _are_same(known.inputs, present):
+            view = known
+        else:
+            # Either those of before, put back, or those of a reset that look the same to the student
+            view = View(None, REPLACED)
+        self._tracker.keep(observations, view)
 
     def _on_step(self) -> bool:
         raise NotImplementedError("LabelingCallback runs inside RPD.collect_rollouts, which calls on_step() only.")
+
+
+class CollectingGuard(BaseCallback):
+    """
+    Stops a model whose ``collect_rollouts`` does not call RPD's, and so would train as PPO, before its first rollout.
+
+    :param is_labeled: Tells whether RPD's is at work.
+    """
+
+    def __init__(self, is_labeled: Callable[[], bool]) -> None:
+        super().__init__()
+        self._is_labeled = is_labeled
+
+    def _on_rollout_start(self) -> None:
+        if not self._is_labeled():
+            raise TeacherError(
+                f"{type(self.model).__name__} has a collect_rollouts() of its own that does not call RPD's, and so would get "
+                "no labels. Let it call super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps), and do what "
+                "is to be done at each step in a callback or a VecEnvWrapper; or take imitation_coef=0.0 to train as PPO."
+            )
+
+    def _on_step(self) -> bool:
+        return True
+
+
+def _are_same(first: list[TeacherInfo] | None, second: list[TeacherInfo] | None) -> bool:
+    if first is None or second is None:
+        return first is second
+    return len(first) == len(second) and all(_is_same(one, other) for one, other in zip(first, second, strict=True))
+
+
+def _is_same(first: TeacherInfo, second: TeacherInfo) -> bool:
+    if first.keys() != second.keys() or first.get("instruction") != second.get("instruction"):
+        return False
+    return all(has_same_values(first[name], second[name]) for name in first.keys() - {"instruction"})

@@ -2,7 +2,6 @@
 
 import math
 from abc import abstractmethod
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeGuard
@@ -21,11 +20,14 @@ class Gate(CoefSchedule):
     coef: CoefLike = field(default=1.0, kw_only=True)
 
     def __post_init__(self) -> None:
-        self._schedule = make_coef_schedule(self.coef)
+        make_coef_schedule(self.coef)
 
     def __call__(self, training: TrainingProgress) -> float:
         # The schedule within may keep state: it sees every iteration, also while the gate is shut
-        return self._schedule(training) * self.factor(training)
+        return make_coef_schedule(self.coef)(training) * self.factor(training)
+
+    def reset(self) -> None:
+        make_coef_schedule(self.coef).reset()
 
     @abstractmethod
     def factor(self, training: TrainingProgress) -> float:
@@ -122,12 +124,20 @@ class RewardTrendGate(Gate):
             )
         if not math.isfinite(self.threshold):
             raise ValueError(f"RewardTrendGate's threshold must be finite, not {self.threshold}.")
-        self._returns: deque[float] = deque(maxlen=self.window)
+        self._forget()
+
+    def _forget(self) -> None:
+        self.is_shut = False
+        self._returns: list[float] = []
         self._iterations_without_rise = 0
+
+    def reset(self) -> None:
+        super().reset()
+        self._forget()
 
     def factor(self, training: TrainingProgress) -> float:
         if not self.is_shut and _is_known(training.mean_return):
-            self._returns.append(training.mean_return)
+            self._returns = [*self._returns, training.mean_return][-self.window :]
             if len(self._returns) == self.window:
                 rises = _slope(self._returns) > self.threshold
                 self._iterations_without_rise = 0 if rises else self._iterations_without_rise + 1

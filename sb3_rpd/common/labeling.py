@@ -32,6 +32,7 @@ class LabelStatistics(NamedTuple):
     :param seconds: Time spent inside the teacher.
     :param complaint: The first cause of a missing label, None if none is missing.
     :param clipped: The share of its numbers that were clipped to the action space, summed over the labels.
+    :param unseen: Entries that have none because nothing was known to ask about, as after loading.
     """
 
     asked: int = 0
@@ -39,6 +40,7 @@ class LabelStatistics(NamedTuple):
     seconds: float = 0.0
     complaint: str | None = None
     clipped: float = 0.0
+    unseen: int = 0
 
     @property
     def clipped_share(self) -> float:
@@ -65,6 +67,7 @@ class LabelStatistics(NamedTuple):
             self.seconds + other.seconds,
             self.complaint or other.complaint,
             self.clipped + other.clipped,
+            self.unseen + other.unseen,
         )
 
 
@@ -176,7 +179,7 @@ class Labeler:
                     f"The first query to {self.source} failed: {explain_failure(error, queries.infos)}."
                 ) from error
             complaint = str(error) if isinstance(error, TeacherError) else f"it raised {cut(repr(error))}"
-            self._warn_once(complaint)
+            self.warn_once(complaint)
             return LabelStatistics(n_asked, n_asked, time.perf_counter() - started, complaint)
         self._has_answered = True
         return self._write(buffer, queries, output, time.perf_counter() - started)
@@ -187,12 +190,17 @@ class Labeler:
         steps, envs = np.array(queries.steps), np.array(queries.envs)
         buffer.add_labels(steps, envs, output._replace(actions=self.to_policy_units(output.actions)))
         if output.complaint is not None:
-            self._warn_once(output.complaint)
+            self.warn_once(output.complaint)
         missing = int(np.isnan(output.actions).any(axis=1).sum())
         clipped = 0.0 if output.clipped is None else float(output.clipped.sum())
         return LabelStatistics(len(steps), missing, seconds, output.complaint, clipped)
 
-    def _warn_once(self, complaint: str) -> None:
+    def warn_once(self, complaint: str) -> None:
+        """
+        Say that labels are missing, if it has not been said.
+
+        :param complaint: Why.
+        """
         if self._has_warned:
             return
         self._has_warned = True
@@ -266,6 +274,19 @@ class RolloutLabeling:
             self._ask(self._gathered.pop_first(self._batch_size))
         while self._answers and self._answers[0].done():
             self._add(self._answers.popleft().result())
+
+    def skip(self, count: int, complaint: str | None) -> None:
+        """
+        Count entries that were chosen and cannot be asked about.
+
+        :param count: How many.
+        :param complaint: Why not; None where it is no more than the documentation says.
+        """
+        if complaint is None:
+            self._add(LabelStatistics(unseen=count))
+        elif count:
+            self._labeler.warn_once(complaint)
+            self._add(LabelStatistics(count, count, 0.0, complaint))
 
     def join(self) -> LabelStatistics:
         """

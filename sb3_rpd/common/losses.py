@@ -77,7 +77,28 @@ class ImitationLoss(ABC):
         :param clip_range: See ``per_sample``.
         :return: A scalar.
         """
-        return labeled_mean(self.per_sample(distribution, labels, ratio, clip_range), labels.labeled)
+        return labeled_mean(self.by_row(distribution, labels, ratio, clip_range), labels.labeled)
+
+    def by_row(self, distribution: Distribution, labels: TeacherLabels, ratio: th.Tensor, clip_range: float) -> th.Tensor:
+        """
+        What ``per_sample`` returns, made sure of.
+
+        :param distribution: See ``per_sample``.
+        :param labels: See ``per_sample``.
+        :param ratio: See ``per_sample``.
+        :param clip_range: See ``per_sample``.
+        :return: A tensor of shape (batch,).
+        :raises ValueError: if ``per_sample`` returns something else, which would be averaged in a wrong way.
+        """
+        rows = self.per_sample(distribution, labels, ratio, clip_range)
+        if not isinstance(rows, th.Tensor) or rows.shape != labels.labeled.shape:
+            returned = f"a tensor of shape {tuple(rows.shape)}" if isinstance(rows, th.Tensor) else f"a {type(rows).__name__}"
+            raise ValueError(
+                f"{type(self).__name__}.per_sample returned {returned}, but the loss of each row is needed: shape (batch,), "
+                f"here {tuple(labels.labeled.shape)}. Take the sum or mean over the dimensions of the action only (dim=1): "
+                "that over the labeled rows comes later."
+            )
+        return rows
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The loss of PPO on one minibatch, a pure function that repeats SB3's arithmetic operation by operation."""
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -8,6 +9,9 @@ from stable_baselines3.common.distributions import Distribution
 from torch.nn import functional as F
 
 from sb3_rpd.common.buffers import TeacherRolloutBufferSamples
+
+#: Some hundred times the distance between 1 and the next number in float32.
+NARROWEST_CLIP_RANGE = 1e-5
 
 
 class PolicyEvaluation(NamedTuple):
@@ -36,6 +40,12 @@ class PPOLossSettings:
     ent_coef: float
     vf_coef: float
     normalize_advantage: bool
+
+    @property
+    def is_decided_by_rounding(self) -> bool:
+        """Whether something is clipped to so narrow a range that the last bits of a number say if it has a gradient."""
+        ranges = (self.clip_range, math.inf if self.clip_range_vf is None else self.clip_range_vf)
+        return min(ranges) < NARROWEST_CLIP_RANGE
 
 
 class PPOLoss(NamedTuple):

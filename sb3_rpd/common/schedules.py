@@ -1,5 +1,6 @@
-"""Schedules of the imitation coefficient, and gates that switch it off from what training shows."""
+"""Schedules of the imitation coefficient."""
 
+import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -28,7 +29,8 @@ class TrainingProgress(NamedTuple):
 
 class CoefSchedule(ABC):
     """
-    The coefficient of the imitation term over training. It is saved with the model, whatever state it keeps included.
+    The coefficient of the imitation term over training. The object given to a model is itself asked, so that what is changed
+    about it during training counts; it is saved with the model, whatever state it keeps included.
 
     One of your own takes three lines::
 
@@ -45,6 +47,9 @@ class CoefSchedule(ABC):
         :param training: What training has shown so far.
         :return: The coefficient of this iteration, finite and >= 0.
         """
+
+    def reset(self) -> None:  # noqa: B027 (optional hook)
+        """Called where a run begins anew, by ``learn`` with ``reset_num_timesteps=True``: forget what earlier runs showed."""
 
 
 #: What stands for a schedule: a number, a schedule, or an SB3 schedule (a function of ``progress_remaining``).
@@ -142,24 +147,31 @@ class ProgressCoef(CoefSchedule):
     schedule: Callable[[float], float]
 
     def __post_init__(self) -> None:
-        self._value_at(1.0)
+        # Not called before it is needed: it may be a method of a callback that training has not begun with
+        try:
+            inspect.signature(self.schedule).bind(1.0)
+        except ValueError:
+            # Python cannot tell the signature of some functions that are written in C
+            return
+        except TypeError as error:
+            raise self._misfit(error) from error
 
     def __call__(self, training: TrainingProgress) -> float:
-        return self._value_at(training.progress_remaining)
-
-    def _value_at(self, progress_remaining: float) -> float:
+        progress_remaining = training.progress_remaining
         try:
-            value = float(self.schedule(progress_remaining))
+            coef = float(self.schedule(progress_remaining))
         except (TypeError, AttributeError) as error:
-            raise TypeError(
-                f"{function_name(self.schedule)} cannot be the imitation coefficient ({cut(error)}): it must take "
-                "progress_remaining, a number from 1 to 0, and return a number. To look at more than that, subclass "
-                "CoefSchedule."
-            ) from error
-        _check_coef(
-            f"The imitation coefficient {function_name(self.schedule)} at progress_remaining={progress_remaining}", value
+            raise self._misfit(error) from error
+        name = function_name(self.schedule)
+        _check_coef(f"The imitation coefficient {name} at progress_remaining={progress_remaining}", coef)
+        return coef
+
+    def _misfit(self, error: Exception) -> TypeError:
+        return TypeError(
+            f"{function_name(self.schedule)} cannot be the imitation coefficient ({cut(error)}): it must take "
+            "progress_remaining, a number from 1 to 0, and return a number. To look at more than that, subclass "
+            "CoefSchedule."
         )
-        return value
 
 
 def make_coef_schedule(value: CoefLike) -> CoefSchedule:

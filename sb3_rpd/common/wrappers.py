@@ -81,16 +81,25 @@ class TeacherActionWrapper(gym.Wrapper[Any, Any, Any, Any]):
         self._controller = controller
         #: The sources that have been called and were right.
         self._has_worked: set[str] = set()
+        #: What was offered last, None before the first reset.
+        self.teacher_info: TeacherInfo | None = None
+
+    @property
+    def has_controller(self) -> bool:
+        """Whether finished actions are offered, so that no teacher is needed."""
+        return self._controller is not None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         observation, info = self.env.reset(seed=seed, options=options)
-        return observation, {**info, TEACHER_INFO_KEY: self._teacher_info()}
+        self.teacher_info = self._offer()
+        return observation, {**info, TEACHER_INFO_KEY: self.teacher_info}
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         observation, reward, terminated, truncated, info = self.env.step(action)
-        return observation, reward, terminated, truncated, {**info, TEACHER_INFO_KEY: self._teacher_info()}
+        self.teacher_info = self._offer()
+        return observation, reward, terminated, truncated, {**info, TEACHER_INFO_KEY: self.teacher_info}
 
-    def _teacher_info(self) -> TeacherInfo:
+    def _offer(self) -> TeacherInfo:
         if self._controller is not None:
             return {"action": self._read("controller", self._controller)}
         observation = {name: self._read(f"observation {name!r}", read) for name, read in self._observation.items()}

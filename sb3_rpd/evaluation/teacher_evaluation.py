@@ -11,7 +11,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from sb3_rpd.common.asking import ask_about, take_actions
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.teacher import Teacher
-from sb3_rpd.common.teacher_inputs import teacher_inputs_after_reset, teacher_inputs_after_step
+from sb3_rpd.common.teacher_inputs import TeacherInputReader
 from sb3_rpd.common.type_aliases import TeacherInfo
 from sb3_rpd.common.wording import shortened
 from sb3_rpd.evaluation.intervals import wilson_interval
@@ -77,10 +77,11 @@ def evaluate_teacher(
     successes, total_return, total_length = 0, 0.0, 0
     if seed is not None:
         venv.seed(seed)
-    inputs = teacher_inputs_after_reset(venv, venv.reset())
+    reader = TeacherInputReader(venv)
+    inputs = reader.after_reset(venv.reset())
     while (counted < quota).any():
         observations, rewards, dones, infos = venv.step(_act(teacher, inputs, venv.action_space))
-        inputs = teacher_inputs_after_step(venv, observations, dones, infos)
+        inputs = reader.after_step(observations, dones, infos)
         returns += rewards
         lengths += 1
         for i in np.flatnonzero(dones & (counted < quota)):

@@ -7,10 +7,14 @@ from typing import Any, cast
 
 import torch as th
 from gymnasium import spaces
+from stable_baselines3.common.distributions import DiagGaussianDistribution
 from stable_baselines3.common.policies import ActorCriticPolicy
-from stable_baselines3.common.type_aliases import PyTorchObs
+from torch import nn
+from torch.distributions import Normal
+from torch.nn import functional as F
 
-from sb3_rpd.fast_path.networks import Perceptron, PerceptronNetworks, preprocessed, refuse_nan
+from sb3_rpd.fast_path.networks import DISTRIBUTION_IS_NAN, PerceptronNetworks, preprocessed
+from sb3_rpd.fast_path.watch import METHODS_OF_POLICY, PolicyWatch
 
 _LOG_SQRT_2PI = math.log(math.sqrt(2.0 * math.pi))
 
@@ -18,22 +22,31 @@ _LOG_SQRT_2PI = math.log(math.sqrt(2.0 * math.pi))
 @contextmanager
 def fast_acting(policy: ActorCriticPolicy) -> Iterator[None]:
     """
-    Inside, calling the policy gives actions, values and log-probabilities without the modules, distributions and checks in
-    between: the same operations in the same order, and so the same bits. Only ``policy.action_dist`` is left alone. Where a
-    gradient is wanted, and in copies of the policy, its own methods are at work.
+    Inside, calling an ``MlpPolicy`` gives actions, values and log-probabilities without its modules and without the checks of
+    ``torch.distributions``: the same operations in the same order, and so the same bits. Where a gradient is wanted, in copies
+    of the policy, and once anything but numbers has been changed about it (a layer, a hook, a method in place of one of its
+    own), the policy's own ``forward`` is at work.
 
-    :param policy: A policy that the fast path covers.
+    :param policy: A policy. One whose networks are no plain perceptrons is left alone.
     """
-    if acts_fast(policy) or not PerceptronNetworks.fits(policy):
+    if not _is_covered(policy):
         yield
         return
-    actor = PerceptronActor(policy)
-    policy.forward = _InPlaceOf("forward", policy, actor.forward)  # type: ignore[method-assign]
-    policy.predict_values = _InPlaceOf("predict_values", policy, actor.predict_values)  # type: ignore[method-assign]
+    # It is a difference to the policy, too, and so goes before the watch begins
+    in_place = policy.forward = _FastForward(policy)  # type: ignore[method-assign]
+    in_place.begin()
     try:
         yield
     finally:
-        del policy.forward, policy.predict_values
+        in_place.end()
+        # Not what somebody else has put there in the meantime
+        if vars(policy).get("forward") is in_place:
+            del policy.forward
+
+
+def _is_covered(policy: ActorCriticPolicy) -> bool:
+    own = {"_compiled_call_impl", *METHODS_OF_POLICY} & vars(policy).keys()
+    return not own and type(policy.action_dist) is DiagGaussianDistribution and PerceptronNetworks.fits(policy)
 
 
 def acts_fast(policy: ActorCriticPolicy) -> bool:
@@ -41,76 +54,72 @@ def acts_fast(policy: ActorCriticPolicy) -> bool:
     :param policy: A policy.
     :return: Whether this is inside ``fast_acting``.
     """
-    return isinstance(vars(policy).get("forward"), _InPlaceOf)
+    return isinstance(vars(policy).get("forward"), _FastForward)
 
 
-class _InPlaceOf:
+class _FastForward:
     """
-    A function in place of a method of one policy. A copy of the policy, also by pickle, has the method again.
-
-    :param name: Of the method.
-    :param policy: The policy.
-    :param function: Does the same without gradient.
-    """
-
-    def __init__(self, name: str, policy: ActorCriticPolicy, function: Callable[..., Any]) -> None:
-        self._name = name
-        self._policy = policy
-        self._function = function
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if th.is_grad_enabled():
-            return getattr(type(self._policy), self._name)(self._policy, *args, **kwargs)
-        return self._function(*args, **kwargs)
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[ActorCriticPolicy, str]]:
-        return getattr, (self._policy, self._name)
-
-
-class PerceptronActor:
-    """
-    In place of ``forward`` and ``predict_values`` of an ``MlpPolicy``.
+    In place of ``forward`` of one policy. A copy of the policy, also by pickle, has the method again.
 
     :param policy: The policy.
     """
 
     def __init__(self, policy: ActorCriticPolicy) -> None:
         self._policy = policy
-        self._build_networks()
+        self._watch: PolicyWatch | None = None
 
-    def _build_networks(self) -> None:
+    def begin(self) -> None:
+        """Act fast from now on."""
         policy = self._policy
-        self._actor = Perceptron([*policy.mlp_extractor.policy_net, policy.action_net])
-        self._critic = Perceptron([*policy.mlp_extractor.value_net, policy.value_net])
+        self._watch = PolicyWatch(policy)
+        self._actor = _layers([*policy.mlp_extractor.policy_net, policy.action_net])
+        self._critic = _layers([*policy.mlp_extractor.value_net, policy.value_net])
 
-    def _features(self, obs: PyTorchObs) -> th.Tensor:
-        # A callback may have given the layers other parameters
-        if not (self._actor.is_current() and self._critic.is_current()):
-            self._build_networks()
-        return cast(th.Tensor, preprocessed(self._policy, obs)).flatten(start_dim=1)
+    def end(self) -> None:
+        """Be the policy's own method from now on, for whoever has kept this."""
+        self._watch = None
 
-    def forward(self, obs: PyTorchObs, deterministic: bool = False) -> tuple[th.Tensor, th.Tensor, th.Tensor]:
-        """
-        :param obs: See ``ActorCriticPolicy.forward``.
-        :param deterministic: See ``ActorCriticPolicy.forward``.
-        :return: See ``ActorCriticPolicy.forward``; without gradient.
-        """
+    def __call__(self, obs: th.Tensor, deterministic: bool = False) -> tuple[th.Tensor, th.Tensor, th.Tensor]:
+        if self._watch is None or th.is_grad_enabled() or not self._watch.is_unchanged():
+            return type(self._policy).forward(self._policy, obs, deterministic)
+        return self._forward(obs, deterministic)
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[ActorCriticPolicy, str]]:
+        return getattr, (self._policy, "forward")
+
+    def _forward(self, obs: th.Tensor, deterministic: bool) -> tuple[th.Tensor, th.Tensor, th.Tensor]:
         policy = self._policy
-        features = self._features(obs)
-        mean, values = self._actor.forward(features), self._critic.forward(features)
-        std = policy.log_std.detach().exp()
+        features = cast(th.Tensor, preprocessed(policy, obs)).flatten(start_dim=1)
+        mean, values = _perceptron(self._actor, features), _perceptron(self._critic, features)
+        std = policy.log_std.exp()
         actions = mean if deterministic else mean + th.empty_like(mean).normal_() * std
         # As torch.distributions.Normal.log_prob has it
         log_prob = (-((actions - mean).pow(2)) / (2.0 * std.pow(2)) - std.log() - _LOG_SQRT_2PI).sum(dim=1)
         # It is NaN where the mean is, and where the standard deviation is NaN or 0
-        refuse_nan(log_prob)
-        shape = cast(spaces.Box, policy.action_space).shape
-        return actions.view(-1, *shape), values, log_prob
+        if math.isnan(log_prob.sum().item()):
+            _check(mean, std)
+        # For whoever looks there, as after the policy's own forward
+        policy.action_dist.distribution = Normal(mean, std, validate_args=False)
+        return actions.view(-1, *cast(spaces.Box, policy.action_space).shape), values, log_prob
 
-    def predict_values(self, obs: PyTorchObs) -> th.Tensor:
-        """
-        :param obs: See ``ActorCriticPolicy.predict_values``.
-        :return: See ``ActorCriticPolicy.predict_values``; without gradient.
-        """
-        features = self._features(obs)
-        return self._critic.forward(features)
+
+def _layers(modules: list[nn.Module]) -> list[dict[str, Any] | Callable[[th.Tensor], th.Tensor]]:
+    # A layer's own dict, in which another parameter is found as soon as there is one
+    return [vars(module)["_parameters"] if isinstance(module, nn.Linear) else _ACTIVATIONS[type(module)] for module in modules]
+
+
+_ACTIVATIONS: dict[type[nn.Module], Callable[[th.Tensor], th.Tensor]] = {nn.Tanh: th.tanh, nn.ReLU: th.relu}
+
+
+def _perceptron(layers: list[dict[str, Any] | Callable[[th.Tensor], th.Tensor]], features: th.Tensor) -> th.Tensor:
+    for layer in layers:
+        features = F.linear(features, layer["weight"], layer["bias"]) if isinstance(layer, dict) else layer(features)
+    return features
+
+
+def _check(mean: th.Tensor, std: th.Tensor) -> None:
+    """:raises ValueError: where the distributions of the plain path do, which let an infinite mean pass."""
+    try:
+        Normal(mean, std, validate_args=True)
+    except ValueError as error:
+        raise ValueError(DISTRIBUTION_IS_NAN) from error

@@ -25,6 +25,9 @@ def why_not_covered(policy: ActorCriticPolicy, buffer: object, loss: ImitationLo
         is_own = name in vars(policy) and not acts_fast(policy)
         if is_own or getattr(type(policy), name) is not getattr(ActorCriticPolicy, name):
             return f"{type(policy).__name__} has its own {name}()"
+    for name, attribute in vars(policy.action_dist).items():
+        if callable(attribute):
+            return f"its distribution has its own {name}()"
     if type(buffer) not in (TeacherRolloutBuffer, TeacherDictRolloutBuffer):
         return f"its rollout buffer is of a class of its own, {type(buffer).__name__}"
     if type(loss).__call__ is not ImitationLoss.__call__:

@@ -67,7 +67,7 @@ class EpochLog:
         """
         distribution = gaussian(self._outputs.mean, self._minibatches.spread(self._outputs.log_std))
         labels = self._rows.labels
-        by_row = {"train/imitation_loss": loss.per_sample(distribution, labels, self._ratio, self._settings.clip_range)}
+        by_row = {"train/imitation_loss": loss.by_row(distribution, labels, self._ratio, self._settings.clip_range)}
         if action_space is not None:
             by_row["train/agreement"] = agreement_by_row(distribution, labels, action_space)
         return {name: self._minibatches.sum(values * self._rows.label_weights) for name, values in by_row.items()}

@@ -130,7 +130,7 @@ class AutogradImitation(ImitationGradient):
         with th.enable_grad():
             mean, log_std = outputs.mean.detach().requires_grad_(), outputs.log_std.detach().requires_grad_()
             ratio = log_ratio(mean, log_std, rows).value.exp()
-            by_row = self.loss.per_sample(gaussian(mean, log_std), rows.labels, ratio, self.clip_range)
+            by_row = self.loss.by_row(gaussian(mean, log_std), rows.labels, ratio, self.clip_range)
             loss = self.coef * (by_row * rows.label_weights).sum()
         if not loss.requires_grad:
             return

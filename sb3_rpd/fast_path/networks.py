@@ -20,9 +20,12 @@ from torch import nn
 
 from sb3_rpd.common.mixed_precision import features_extractors
 from sb3_rpd.fast_path.nature_cnn import ImageFeatures
+from sb3_rpd.fast_path.watch import HOOKS, has_own_methods
 
-#: Where torch keeps the hooks of a module or tensor; there is no public way to see whether it has any.
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks", "_post_accumulate_grad_hooks")
+DISTRIBUTION_IS_NAN = (
+    "The student's distribution of actions is NaN. Either an observation or a reward is not finite, or the training "
+    "has diverged: then take a lower learning rate, or a lower imitation_coef."
+)
 
 
 class Outputs(NamedTuple):
@@ -101,8 +104,6 @@ class Perceptron:
 
     def __init__(self, layers: list[nn.Module]) -> None:
         linear = [layer for layer in layers if isinstance(layer, nn.Linear)]
-        self._layers = linear
-        self._addresses = _addresses(linear)
         self._weights = [layer.weight.data for layer in linear]
         self._transposed = [weight.t() for weight in self._weights]
         self._biases = [layer.bias.data for layer in linear]
@@ -110,10 +111,6 @@ class Perceptron:
         self._bias_gradients = [layer.bias.grad for layer in linear]
         self._is_tanh = any(isinstance(layer, nn.Tanh) for layer in layers)
         self._inputs: list[th.Tensor] = []
-
-    def is_current(self) -> bool:
-        """:return: Whether the layers have their parameters where they had them when this was made."""
-        return self._addresses == _addresses(self._layers)
 
     def forward(self, features: th.Tensor) -> th.Tensor:
         self._inputs = [features]
@@ -135,12 +132,6 @@ class Perceptron:
                 gradient = th.addcmul(gradient, gradient * layer_input, layer_input, value=-1.0)
             else:
                 gradient.mul_(layer_input > 0.0)
-
-
-def _addresses(layers: list[nn.Linear]) -> list[int]:
-    # At every step of a rollout, so not through the modules' slow attributes if there is another way
-    by_name = [getattr(layer, "_parameters", None) or dict(layer.named_parameters()) for layer in layers]
-    return [parameter.data_ptr() for parameters in by_name for parameter in parameters.values()]
 
 
 class PerceptronNetworks(GaussianNetworks):
@@ -179,6 +170,7 @@ class PerceptronNetworks(GaussianNetworks):
             and activations <= {nn.Tanh, nn.ReLU}
             and _are_all_parameters(policy, cast(list[nn.Linear], linear))
             and not any(_has_hooks(module) for module in [*policy.modules()][1:])
+            and not has_own_methods(policy)
         )
 
     def forward(self, observations: th.Tensor | TensorDict) -> Outputs:
@@ -206,7 +198,7 @@ def _are_all_parameters(policy: ActorCriticPolicy, layers: list[nn.Linear]) -> b
 
 def _has_hooks(watched: th.Tensor | nn.Module) -> bool:
     """Whether the user has a forward or backward hook there."""
-    return any(getattr(watched, name, None) for name in _HOOKS)
+    return any(getattr(watched, name, None) for name in HOOKS)
 
 
 def preprocessed(policy: ActorCriticPolicy, observations: th.Tensor | TensorDict) -> th.Tensor | TensorDict:
@@ -220,11 +212,8 @@ def preprocessed(policy: ActorCriticPolicy, observations: th.Tensor | TensorDict
 
 def refuse_nan(of_actions: th.Tensor) -> None:
     """
-    :param of_actions: Means or log-probabilities of actions.
+    :param of_actions: Means of actions.
     :raises ValueError: if one is NaN; the distributions of the plain path check the same.
     """
     if math.isnan(of_actions.sum().item()):
-        raise ValueError(
-            "The student's distribution of actions is NaN. Either an observation or a reward is not finite, or the training "
-            "has diverged: then take a lower learning rate, or a lower imitation_coef."
-        )
+        raise ValueError(DISTRIBUTION_IS_NAN)

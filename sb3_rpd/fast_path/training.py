@@ -29,7 +29,7 @@ class FastTraining:
     :param policy: A policy that the fast path covers.
     :param buffer: A complete rollout.
     :param action_space: The action space of one environment.
-    :param batch_size: Rows of a minibatch.
+    :param batch_size: Rows of a minibatch, of which there may be fewer in the rollout.
     :param settings: Those of PPO's loss.
     :param imitation_loss: None for none.
     :param imitation_coef: Its coefficient.
@@ -66,7 +66,9 @@ class FastTraining:
         # On the device once for all epochs; images stay bytes
         self._rows = rollout_rows(buffer, policy.device)
         self._observations = _to_device(buffer.observations, policy.device)
-        self._minibatches = Minibatches(len(self._rows.returns), batch_size)
+        n_rows = len(self._rows.returns)
+        # Memory is made ready for so many rows
+        self._minibatches = Minibatches(n_rows, min(batch_size, n_rows))
         self._is_perceptron = PerceptronNetworks.fits(policy) and FlatAdam.fits(policy.optimizer)
         self._optimizer = FlatAdam(policy.optimizer) if self._is_perceptron else FusedAdam(policy.optimizer)
 

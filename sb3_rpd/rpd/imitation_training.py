@@ -14,7 +14,7 @@ from stable_baselines3.common.utils import explained_variance
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_rpd.common.agreement import agreement
-from sb3_rpd.common.buffers import TeacherRolloutBufferSamples
+from sb3_rpd.common.buffers import TeacherLabelsMixin, TeacherRolloutBufferSamples
 from sb3_rpd.common.labels import TeacherLabels
 from sb3_rpd.common.losses import ImitationLoss
 from sb3_rpd.common.mixed_precision import features_in_bf16, has_features_to_compute
@@ -62,8 +62,7 @@ class ImitationTraining(LabeledRollouts):
         self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int
     ) -> bool:
         """See ``LabeledRollouts``."""
-        covered = self.fast is not False and self.why_not_fast() is None
-        with fast_acting(self.policy) if covered else nullcontext():
+        with fast_acting(self.policy) if self.fast is not False else nullcontext():
             return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
 
     def train(self) -> None:
@@ -74,7 +73,7 @@ class ImitationTraining(LabeledRollouts):
         imitation_loss = self._build_imitation_loss() if self._imitates() else None
         statistics = TrainingLog()
         with features_in_bf16(self.policy) if self.bf16 else nullcontext():
-            if self._takes_fast_path(imitation_loss):
+            if self._takes_fast_path(settings, imitation_loss):
                 with self._fast_training(settings, imitation_loss) as fast_training:
                     self._train_epochs(fast_training.train_epoch, statistics)
             else:
@@ -110,10 +109,10 @@ class ImitationTraining(LabeledRollouts):
             normalize_advantage=self.normalize_advantage,
         )
 
-    def _takes_fast_path(self, imitation_loss: ImitationLoss | None) -> bool:
+    def _takes_fast_path(self, settings: PPOLossSettings, imitation_loss: ImitationLoss | None) -> bool:
         # Where nothing is imitated training is PPO's to the last bit, which the fast path is not
         wanted = imitation_loss is not None if self.fast is None else self.fast
-        return wanted and self.why_not_fast() is None
+        return wanted and not settings.is_decided_by_rounding and self.why_not_fast() is None
 
     def _fast_training(self, settings: PPOLossSettings, imitation_loss: ImitationLoss | None) -> FastTraining:
         return FastTraining(
@@ -130,7 +129,8 @@ class ImitationTraining(LabeledRollouts):
 
     def _imitates(self) -> bool:
         wanted = self._labeler is not None and self._current_imitation_coef > 0
-        return wanted and self.rollout_buffer.labeled_fraction() > 0
+        # A caller of collect_rollouts may have a buffer without labels
+        return wanted and isinstance(self.rollout_buffer, TeacherLabelsMixin) and self.rollout_buffer.labeled_fraction() > 0
 
     def _train_epoch(
         self,

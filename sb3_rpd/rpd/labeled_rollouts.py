@@ -1,43 +1,37 @@
-"""What an on-policy algorithm needs to have its rollouts labeled by a teacher, and to be saved with that."""
+"""What an on-policy algorithm needs to have its rollouts labeled by a teacher."""
 
-import copy
-import io
-import math
 import pathlib
 import warnings
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any, TypeGuard
 
 import numpy as np
-import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import DictRolloutBuffer, RolloutBuffer
-from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
-from stable_baselines3.common.utils import safe_mean
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ConvertCallback
+from stable_baselines3.common.type_aliases import MaybeCallback
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_rpd.common.archive import pack, unpack
 from sb3_rpd.common.asking import check_offer
-from sb3_rpd.common.buffers import TeacherLabelsMixin, with_teacher_labels
-from sb3_rpd.common.callbacks import LabelingCallback
+from sb3_rpd.common.buffer_check import check_labels_follow
+from sb3_rpd.common.buffers import TeacherLabelsMixin, give_room_for_labels, with_teacher_labels
+from sb3_rpd.common.callbacks import CollectingGuard, LabelingCallback
 from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.input_tracker import TeacherInputTracker, View, copied
 from sb3_rpd.common.label_choice import LabelChoice
 from sb3_rpd.common.labeling import Labeler, LabelStatistics, RolloutLabeling
 from sb3_rpd.common.losses import ImitationLoss, make_imitation_loss
 from sb3_rpd.common.misleading_reward import MisleadingRewardWatch
-from sb3_rpd.common.schedules import CoefSchedule, TrainingProgress, make_coef_schedule
+from sb3_rpd.common.schedules import ConstantCoef, make_coef_schedule
 from sb3_rpd.common.teacher import Teacher
-from sb3_rpd.common.teacher_inputs import TeacherInputTracker, teacher_inputs_after_reset
+from sb3_rpd.common.teacher_inputs import TeacherInputReader
 from sb3_rpd.common.wording import cut
+from sb3_rpd.rpd.student_archive import StudentArchive
 from sb3_rpd.teachers.resolve import make_teacher
 
-SelfLabeledRollouts = TypeVar("SelfLabeledRollouts", bound="LabeledRollouts")
 
-
-class LabeledRollouts(OnPolicyAlgorithm):
+class LabeledRollouts(StudentArchive):
     """
     Goes before an on-policy algorithm in the bases of a class, whose constructor sets the attributes described in ``RPD``.
 
@@ -45,8 +39,6 @@ class LabeledRollouts(OnPolicyAlgorithm):
     """
 
     teacher: Teacher | Callable[..., Any] | BaseAlgorithm | str | None
-    imitation_loss: str | ImitationLoss
-    imitation_coef: float | CoefSchedule | Schedule
     label_every: int
     label_fraction: float
     label_batch_size: int
@@ -55,16 +47,16 @@ class LabeledRollouts(OnPolicyAlgorithm):
 
     rollout_buffer: TeacherLabelsMixin
 
-    #: The coefficient of the present iteration.
-    _current_imitation_coef: float = 0.0
-    #: ``imitation_coef`` and the schedule made of it. A schedule may keep a state, so a copy of the user's is run.
-    _running_coef: tuple[Any, CoefSchedule] | None = None
     _labeler: Labeler | None = None
     #: The ``teacher`` for which the labeler was made.
     _labeler_teacher: Any = None
     #: Whether it answered in no time when it was last asked. It is asked in place then: the labels are the same.
     _teacher_is_quick: bool = False
     _has_said_plain_ppo: bool = False
+    _is_reset_by_learn: bool = False
+    _is_collecting: bool = False
+    #: The last buffer that was found to keep labels and entries together.
+    _checked_buffer: RolloutBuffer | None = None
     _reward_watch: MisleadingRewardWatch | None = None
 
     def _setup_model(self) -> None:
@@ -76,7 +68,7 @@ class LabeledRollouts(OnPolicyAlgorithm):
         # SB3 saves the class by reference, and the archive must load where this package is not installed
         self.rollout_buffer_class = buffer_class
         self._label_generator = np.random.default_rng(self.seed)
-        self._teacher_inputs = TeacherInputTracker()
+        self._tracker = TeacherInputTracker()
         self._check_arguments()
 
     def _check_arguments(self) -> None:
@@ -106,34 +98,51 @@ class LabeledRollouts(OnPolicyAlgorithm):
     ) -> tuple[int, BaseCallback]:
         self._check_arguments()
         if reset_num_timesteps:
-            self._running_coef = None
+            self._restart_imitation_coef()
         if reset_num_timesteps or self._reward_watch is None:
             self._reward_watch = MisleadingRewardWatch()
-        # SB3's condition for a reset; some VecEnvs reset into the memory of the observation that they returned last
-        is_reset = reset_num_timesteps or self._last_obs is None
+        # SB3's condition
+        self._is_reset_by_learn = reset_num_timesteps or self._last_obs is None
         prepared = super()._setup_learn(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)
         if self.num_timesteps < self._total_timesteps:
             # SB3 does so after the first rollout, but the imitation coefficient is fixed before it
             self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
-        if is_reset:
-            assert self.env is not None
-            assert self._last_obs is not None
-            self._teacher_inputs.keep(self._last_obs, teacher_inputs_after_reset(self.env, self._last_obs))
-        self._prepare_labeler()
-        offered = self._teacher_inputs.inputs_for(self._last_obs) if self._last_obs is not None else None
-        if self._labeler is not None and offered is not None:
-            check_offer(offered, self.action_space)
         return prepared
 
-    def _prepare_labeler(self) -> None:
-        if self.teacher is None and not self._teacher_inputs.are_actions:
+    def _init_callback(self, callback: MaybeCallback, progress_bar: bool = False) -> BaseCallback:
+        # What the reset has shown is read before the caller's callback, which may reset again, comes into play
+        assert self.env is not None
+        assert self._last_obs is not None
+        self._reader = TeacherInputReader(self.env)
+        self._prepare_labeler(self._reader)
+        if self._labeler is None:
+            self._tracker.clear()
+        elif self._is_reset_by_learn:
+            self._tracker.keep(self._last_obs, View(self._reader.after_reset(copied(self._last_obs))))
+        else:
+            self._tracker.settle(self._last_obs)
+        known = self._tracker.find(self._last_obs)
+        if known is not None and known.inputs is not None:
+            check_offer(known.inputs, self.action_space)
+        is_rpds = getattr(self.collect_rollouts, "__module__", "").split(".")[0] == __name__.split(".")[0]
+        if self._labeler is None or is_rpds or make_coef_schedule(self.imitation_coef) == ConstantCoef(0.0):
+            return super()._init_callback(callback, progress_bar)
+        # As SB3 makes one callback of whatever it is given
+        if isinstance(callback, list):
+            callback = CallbackList(callback)
+        if not isinstance(callback, BaseCallback):
+            callback = ConvertCallback(callback)
+        return super()._init_callback([CollectingGuard(lambda: self._is_collecting), callback], progress_bar)
+
+    def _prepare_labeler(self, reader: TeacherInputReader) -> None:
+        if self.teacher is None and not reader.has_controller:
             self._labeler = self._labeler_teacher = None
             if not self._has_said_plain_ppo:
                 self._has_said_plain_ppo = True
                 warnings.warn(
                     "RPD has no teacher and trains as PPO. Give it one: RPD(..., teacher=...), RPD.load(..., teacher=...) or "
                     "model.teacher = ...",
-                    stacklevel=6,
+                    stacklevel=8,
                 )
             return
         if self._labeler is None or self._labeler_teacher is not self.teacher:
@@ -173,20 +182,35 @@ class LabeledRollouts(OnPolicyAlgorithm):
         self._current_imitation_coef = self._next_imitation_coef()
         if self._reward_watch is not None:
             self._reward_watch.update(self.ep_info_buffer, self.ep_success_buffer)
-        if self._labeler is None or not isinstance(rollout_buffer, TeacherLabelsMixin):
-            return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
+        self._is_collecting = True
+        try:
+            if self._labeler is None or not self._has_room_for_labels(rollout_buffer):
+                return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
+            return self._collect_labeled(self._labeler, env, callback, rollout_buffer, n_rollout_steps)
+        finally:
+            self._is_collecting = False
 
+    def _collect_labeled(
+        self,
+        labeler: Labeler,
+        env: VecEnv,
+        callback: BaseCallback,
+        rollout_buffer: TeacherLabelsMixin,
+        n_rollout_steps: int,
+    ) -> bool:
+        reader = self._reader if env is self._reader.env else TeacherInputReader(env)
         with RolloutLabeling(
-            self._labeler,
+            labeler,
             rollout_buffer,
             batch_size=self.label_batch_size,
             asynchronous=self.label_asynchronously,
             is_quick=self._teacher_is_quick,
         ) as labeling:
             wanted = labeling if self._current_imitation_coef > 0 else None
-            labeling_callback = LabelingCallback(callback, self._teacher_inputs, wanted, self._label_choice())
-            if not super().collect_rollouts(env, labeling_callback, rollout_buffer, n_rollout_steps):
-                return False
+            labeling_callback = LabelingCallback(callback, self, reader, self._tracker, wanted, self._label_choice())
+            with rollout_buffer.announcing(labeling_callback.on_add):
+                if not super().collect_rollouts(env, labeling_callback, rollout_buffer, n_rollout_steps):
+                    return False
             statistics = labeling.join()
         if statistics.asked:
             self._teacher_is_quick = statistics.is_quick(self.label_batch_size)
@@ -195,23 +219,20 @@ class LabeledRollouts(OnPolicyAlgorithm):
             self._stop_for_missing_labels(statistics)
         return True
 
-    def _next_imitation_coef(self) -> float:
-        if self._running_coef is None or self._running_coef[0] is not self.imitation_coef:
-            self._running_coef = (self.imitation_coef, copy.deepcopy(make_coef_schedule(self.imitation_coef)))
-        schedule = self._running_coef[1]
-        success_rate = safe_mean(self.ep_success_buffer) if self.ep_success_buffer else None
-        mean_return = safe_mean([episode["r"] for episode in self.ep_info_buffer]) if self.ep_info_buffer else None
-        progress = TrainingProgress(self._current_progress_remaining, self.num_timesteps, success_rate, mean_return)
-        coef = float(schedule(progress))
-        if not (math.isfinite(coef) and coef >= 0.0):
-            raise ValueError(f"An imitation coefficient must be finite and >= 0; {schedule!r} gave {coef} for {progress}.")
-        return coef
+    def _has_room_for_labels(self, rollout_buffer: RolloutBuffer) -> TypeGuard[TeacherLabelsMixin]:
+        if self._current_imitation_coef > 0 and rollout_buffer is self.rollout_buffer:
+            # One that the user has made himself, say of another size
+            give_room_for_labels(rollout_buffer)
+            if rollout_buffer is not self._checked_buffer:
+                check_labels_follow(rollout_buffer)
+                self._checked_buffer = rollout_buffer
+        return isinstance(rollout_buffer, TeacherLabelsMixin)
 
     def _record_labeling(self, statistics: LabelStatistics, rollout_buffer: TeacherLabelsMixin) -> None:
         n_entries = rollout_buffer.buffer_size * rollout_buffer.n_envs
         self.logger.record("teacher/seconds", statistics.seconds)
         self.logger.record("teacher/queries_per_state", statistics.asked / n_entries)
-        self.logger.record("teacher/missing", statistics.missing)
+        self.logger.record("teacher/missing", statistics.missing + statistics.unseen)
         self.logger.record("teacher/clipped", statistics.clipped_share)
         self.logger.record("train/labeled", rollout_buffer.labeled_fraction())
 
@@ -231,74 +252,3 @@ class LabeledRollouts(OnPolicyAlgorithm):
             "Mend the teacher and go on with "
             f"{type(self).__name__}.load(path, env=env, teacher=teacher).learn(..., reset_num_timesteps=False)."
         )
-
-    # ---------------------------------------------------------------- saving
-
-    def _excluded_save_params(self) -> list[str]:
-        of_this_process = [
-            "teacher",
-            "_labeler",
-            "_labeler_teacher",
-            "_teacher_is_quick",
-            "_teacher_inputs",
-            "_has_said_plain_ppo",
-            "_reward_watch",
-        ]
-        # In the archive's ``rpd_state``, where a plain PPO that loads the student does not look
-        packed = ["imitation_loss", "imitation_coef", "_running_coef", "_label_generator", "_current_imitation_coef"]
-        return [*super()._excluded_save_params(), *of_this_process, *packed]
-
-    def save(
-        self,
-        path: str | pathlib.Path | io.BufferedIOBase,
-        exclude: Iterable[str] | None = None,
-        include: Iterable[str] | None = None,
-    ) -> None:
-        """
-        Save the student, not the teacher. The archive is also one of PPO's: ``stable_baselines3.PPO.load`` reads it where
-        this package is not installed.
-
-        :param path: See PPO.
-        :param exclude: See PPO.
-        :param include: See PPO.
-        """
-        self.rpd_state = {
-            "imitation_loss": pack(self.imitation_loss),
-            "imitation_coef": pack((self.imitation_coef, self._running_coef)),
-            # No pickle: those of numpy's generators do not survive a change of numpy's version
-            "label_generator": self._label_generator.bit_generator.state,
-        }
-        super().save(path, exclude, include)
-
-    @classmethod
-    def load(
-        cls: type[SelfLabeledRollouts],
-        path: str | pathlib.Path | io.BufferedIOBase,
-        env: GymEnv | None = None,
-        device: th.device | str = "auto",
-        custom_objects: dict[str, Any] | None = None,
-        print_system_info: bool = False,
-        force_reset: bool = True,
-        **kwargs: Any,
-    ) -> SelfLabeledRollouts:
-        """
-        Load a student saved by this class, or by the algorithm it is based on. To train on, give it a teacher again.
-
-        :param path: See PPO.
-        :param env: See PPO.
-        :param device: See PPO.
-        :param custom_objects: See PPO.
-        :param print_system_info: See PPO.
-        :param force_reset: See PPO. With False the first step after loading has no labels.
-        :param kwargs: Attributes to set on the loaded model, such as ``teacher`` or ``imitation_coef``.
-        :return: The model.
-        """
-        model = super().load(path, env, device, custom_objects, print_system_info, force_reset, **kwargs)
-        state = getattr(model, "rpd_state", {})
-        if "imitation_loss" in state and "imitation_loss" not in kwargs:
-            model.imitation_loss = unpack(state["imitation_loss"], "imitation_loss")
-        if "imitation_coef" in state and "imitation_coef" not in kwargs:
-            model.imitation_coef, model._running_coef = unpack(state["imitation_coef"], "imitation_coef")
-        if "label_generator" in state and "seed" not in kwargs:
-            model._label_generator.bit_generator.state = state["label_generator"]
-        return model

@@ -17,6 +17,7 @@ from sb3_rpd.common.buffers import (
     TeacherLabelsMixin,
     TeacherRolloutBuffer,
     TeacherRolloutBufferSamples,
+    give_room_for_labels,
     with_teacher_labels,
 )
 from sb3_rpd.common.teacher_outputs import CheckedOutput
@@ -263,3 +264,27 @@ def test_layout_of_a_users_own_class_is_left_alone() -> None:
 
     buffer = with_teacher_labels(OneMore)(2, VECTOR, spaces.Box(-1, 1, (1,)), device="cpu", n_envs=2)
     np.testing.assert_array_equal(buffer.observations, np.arange(12.0).reshape(3, 2, 2))
+
+
+def test_steps_are_announced_before_they_are_stored_and_only_inside() -> None:
+    buffer = TeacherRolloutBuffer(3, spaces.Box(-1.0, 1.0, (2,)), spaces.Box(-1.0, 1.0, (1,)), device="cpu", n_envs=2)
+    announced: list[tuple[int, Any]] = []
+    steps = [np.full((2, 2), step, np.float32) for step in range(3)]
+    others = (np.zeros((2, 1)), np.zeros(2), np.zeros(2), th.zeros(2), th.zeros(2))
+    buffer.add(steps[0], *others)
+    with buffer.announcing(lambda position, observations: announced.append((position, observations))):
+        buffer.add(steps[1], *others)
+    buffer.add(steps[2], *others)
+    assert [position for position, _ in announced] == [1]
+    assert announced[0][1] is steps[1]
+    assert buffer.full
+
+
+def test_room_for_labels_is_given_to_the_same_object() -> None:
+    buffer = RolloutBuffer(3, spaces.Box(-1.0, 1.0, (2,)), spaces.Box(-1.0, 1.0, (1,)), device="cpu", n_envs=2)
+    give_room_for_labels(buffer)
+    assert type(buffer) is TeacherRolloutBuffer
+    buffer.reset()
+    assert buffer.labeled_fraction() == 0.0
+    give_room_for_labels(buffer)
+    assert type(buffer) is TeacherRolloutBuffer

@@ -9,9 +9,12 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv
 from toy_envs import naming_env
 
-from sb3_rpd.common.callbacks import LabelingCallback
+from sb3_rpd.common.buffers import give_room_for_labels
+from sb3_rpd.common.callbacks import CollectingGuard, LabelingCallback
+from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.input_tracker import REPLACED, TeacherInputTracker, View
 from sb3_rpd.common.label_choice import LabelChoice
-from sb3_rpd.common.teacher_inputs import TeacherInputTracker, teacher_inputs_after_reset
+from sb3_rpd.common.teacher_inputs import TeacherInputReader
 
 N_STEPS, N_ENVS = 6, 2
 
@@ -43,9 +46,13 @@ class Submissions:
 
     def __init__(self) -> None:
         self.received: list[tuple[int, list[Any], list[bool]]] = []
+        self.skipped: list[tuple[int, str | None]] = []
 
     def submit(self, step: int, inputs: list[Any], chosen: np.ndarray) -> None:
         self.received.append((step, [info["observation"]["name"].tolist() for info in inputs], chosen.tolist()))
+
+    def skip(self, count: int, complaint: str | None) -> None:
+        self.skipped.append((count, complaint))
 
 
 def collect(stop_at: int | None = None, labels: bool = True, known: bool = True, every: int = 1) -> tuple[Any, ...]:
@@ -53,11 +60,14 @@ def collect(stop_at: int | None = None, labels: bool = True, known: bool = True,
     model = PPO("MlpPolicy", env, n_steps=N_STEPS, batch_size=N_STEPS, policy_kwargs={"net_arch": [4]}, device="cpu")
     diary, submissions, tracker = Diary(stop_at), Submissions(), TeacherInputTracker()
     _, callback = model._setup_learn(N_STEPS, diary)
+    reader = TeacherInputReader(env)
     if known:
-        tracker.keep(model._last_obs, teacher_inputs_after_reset(env, model._last_obs))
+        tracker.keep(model._last_obs, View(reader.after_reset(model._last_obs)))
     choice = LabelChoice(every, 1.0, np.random.default_rng(0))
-    wrapped = LabelingCallback(callback, tracker, submissions if labels else None, choice)
-    completed = model.collect_rollouts(env, wrapped, model.rollout_buffer, N_STEPS)
+    wrapped = LabelingCallback(callback, model, reader, tracker, submissions if labels else None, choice)
+    give_room_for_labels(model.rollout_buffer)
+    with model.rollout_buffer.announcing(wrapped.on_add):
+        completed = model.collect_rollouts(env, wrapped, model.rollout_buffer, N_STEPS)
     return model, diary, submissions, tracker, completed
 
 
@@ -86,7 +96,7 @@ def test_view_of_the_last_observation_is_known_afterwards(labels: bool) -> None:
     """Also where the rollout is not labeled: the next one may be."""
     model, _, submissions, tracker, _ = collect(labels=labels)
     assert bool(submissions.received) is labels
-    inputs = tracker.inputs_for(model._last_obs)
+    inputs = tracker.find(model._last_obs).inputs
     assert [info["observation"]["name"].tolist() for info in inputs] == model._last_obs.tolist()
 
 
@@ -96,16 +106,44 @@ def test_step_at_which_the_caller_stops_is_not_submitted() -> None:
     assert diary.calls == ["start"] + ["step"] * 3
     assert [step for step, _, _ in submissions.received] == [0, 1]
     # SB3 did not go on to the new observation, and neither did the tracker
-    inputs = tracker.inputs_for(model._last_obs)
+    inputs = tracker.find(model._last_obs).inputs
     assert [info["observation"]["name"].tolist() for info in inputs] == model._last_obs.tolist()
 
 
 def test_entry_whose_view_is_not_known_is_left_out() -> None:
     _, _, submissions, _, _ = collect(known=False)
     assert [step for step, _, _ in submissions.received] == list(range(1, N_STEPS))
+    # As after loading, which says so
+    assert submissions.skipped == [(N_ENVS, None)]
 
 
 def test_it_is_no_callback_for_learn() -> None:
-    callback = LabelingCallback(Diary(), TeacherInputTracker(), None, LabelChoice(1, 1.0, np.random.default_rng(0)))
+    callback = LabelingCallback(
+        Diary(), None, None, TeacherInputTracker(), None, LabelChoice(1, 1.0, np.random.default_rng(0))
+    )
     with pytest.raises(NotImplementedError, match="on_step"):
         callback._on_step()
+
+
+def test_observation_that_nobody_knows_is_skipped_with_the_reason() -> None:
+    env = DummyVecEnv([naming_env(index) for index in range(N_ENVS)])
+    submissions, tracker = Submissions(), TeacherInputTracker()
+    tracker.keep(env.reset(), View([{"observation": {"name": np.zeros(3)}}] * N_ENVS))
+    model = PPO("MlpPolicy", env, n_steps=N_STEPS, batch_size=N_STEPS, device="cpu")
+    choice = LabelChoice(2, 1.0, np.random.default_rng(0))
+    callback = LabelingCallback(Diary(), model, TeacherInputReader(env), tracker, submissions, choice)
+    callback.on_add(0, np.ones((N_ENVS, 3), np.float32))
+    assert submissions.skipped == [(1, REPLACED)]
+    assert not submissions.received
+
+
+@pytest.mark.parametrize("is_labeled", [True, False])
+def test_guard_lets_labeled_rollouts_begin_only(is_labeled: bool) -> None:
+    guard = CollectingGuard(lambda: is_labeled)
+    guard.model = PPO("MlpPolicy", DummyVecEnv([naming_env()]), n_steps=4, batch_size=4, device="cpu")
+    if is_labeled:
+        guard.on_rollout_start()
+        assert guard.on_step()
+    else:
+        with pytest.raises(TeacherError, match=r"PPO has a collect_rollouts\(\) of its own"):
+            guard.on_rollout_start()

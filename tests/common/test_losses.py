@@ -77,6 +77,29 @@ def test_regression_under_squashing_compares_the_squashed_mean():
     assert evaluate(MSE(), gsde([[0.8, -3.0]], squash_output=False), labels).item() == pytest.approx(unsquashed, rel=1e-12)
 
 
+# ------------------------------------------------------------------ losses of one's own
+
+
+@pytest.mark.parametrize(
+    ("reduce", "returned"),
+    [
+        (lambda terms: terms.mean(), r"a tensor of shape \(\)"),
+        (lambda terms: terms, r"a tensor of shape \(3, 2\)"),
+        (lambda terms: terms.mean(dim=0), r"a tensor of shape \(2,\)"),
+        (lambda terms: terms.mean(dim=1, keepdim=True), r"a tensor of shape \(3, 1\)"),
+        (lambda terms: terms.mean().item(), "a float"),
+    ],
+)
+def test_own_loss_that_is_not_one_number_for_each_row_is_refused(reduce, returned):
+    class Own(ImitationLoss):
+        def per_sample(self, distribution, labels, ratio, clip_range):
+            return reduce((distribution.mode() - labels.actions) ** 2)
+
+    labels = labels_of([[0.5, 0.5], [0.0, 0.0], [1.0, 0.0]], labeled=[True, False, True])
+    with pytest.raises(ValueError, match=rf"Own.per_sample returned {returned}, but .*shape \(batch,\), here \(3,\)"):
+        evaluate(Own(), gaussian([[1.0, -1.0], [1.5, 0.25], [0.0, 0.0]]), labels)
+
+
 # ------------------------------------------------------------------ negative log-likelihood
 
 

@@ -133,7 +133,7 @@ def test_a_coefficient_that_is_no_coefficient(value):
     with pytest.raises(ValueError, match="must be finite and >= 0"):
         make_coef_schedule(value)
     with pytest.raises(ValueError, match=r"<lambda>.*progress_remaining=1.0 must be finite and >= 0"):
-        make_coef_schedule(lambda _: value)
+        make_coef_schedule(lambda _: value)(training())
     with pytest.raises(ValueError, match="LinearCoef's start must be finite and >= 0"):
         LinearCoef(value)
     with pytest.raises(ValueError, match="CosineCoef's end must be finite and >= 0"):
@@ -153,12 +153,22 @@ def test_what_cannot_be_a_coefficient(value):
         make_coef_schedule(value)
 
 
-@pytest.mark.parametrize(
-    "function", [lambda: 1.0, lambda a, b: a, lambda _: None, lambda training: 1.0 / training.num_timesteps]
-)
+@pytest.mark.parametrize("function", [lambda: 1.0, lambda a, b: a])
 def test_a_function_of_something_else_is_told_what_it_gets(function):
     with pytest.raises(TypeError, match=r"must take progress_remaining.*return a number.*subclass CoefSchedule"):
         make_coef_schedule(function)
+
+
+@pytest.mark.parametrize("function", [lambda _: None, lambda _: [1.0], lambda training: 1.0 / training.num_timesteps])
+def test_a_function_that_does_something_else_is_told_so_when_it_does(function):
+    schedule = make_coef_schedule(function)
+    with pytest.raises(TypeError, match=r"must take progress_remaining.*return a number.*subclass CoefSchedule"):
+        schedule(training())
+
+
+def test_a_function_without_a_signature_is_taken():
+    assert make_coef_schedule(min)
+    assert make_coef_schedule(math.sqrt)(training(0.25)) == 0.5
 
 
 @pytest.mark.parametrize(

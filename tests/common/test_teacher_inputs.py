@@ -1,5 +1,6 @@
 """What the teacher gets to see, taken from a vectorized environment."""
 
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,13 @@ from stable_baselines3.common.vec_env import (
 )
 from toy_envs import naming_env
 
+from sb3_rpd import TeacherActionWrapper
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.teacher_inputs import (
-    TeacherInputTracker,
+    TeacherInputReader,
     raw_student_observation,
     stack_inputs,
     teacher_inputs_after_reset,
-    teacher_inputs_after_step,
 )
 
 
@@ -39,12 +40,13 @@ def names(inputs: list[dict[str, Any]]) -> list[list[float]]:
 @pytest.mark.parametrize("wrap", [lambda env: env, lambda env: VecMonitor(VecNormalize(env))], ids=["plain", "wrapped"])
 def test_after_a_reset_and_after_each_step_also_one_that_ends_an_episode(wrap: Any) -> None:
     env = wrap(dummy())
-    assert names(teacher_inputs_after_reset(env, env.reset())) == [[0, 0, 0], [1, 0, 0]]
+    reader = TeacherInputReader(env)
+    assert names(reader.after_reset(env.reset())) == [[0, 0, 0], [1, 0, 0]]
     # The first episode of environment 0 has two steps, that of environment 1 four
     seen = []
     for _ in range(4):
         observations, _, dones, infos = step(env)
-        seen.append(names(teacher_inputs_after_step(env, observations, dones, infos)))
+        seen.append(names(reader.after_step(observations, dones, infos)))
     assert seen == [
         [[0, 0, 1], [1, 0, 1]],
         [[0, 1, 0], [1, 0, 2]],
@@ -75,10 +77,8 @@ def test_vec_env_without_infos_still_shows_the_students_observation() -> None:
     env.reset()
     del env.reset_infos
     observations = np.array([[0, 0, 1], [1, 0, 1]], np.float32)
-    for inputs in (
-        teacher_inputs_after_reset(env, observations),
-        teacher_inputs_after_step(env, observations, np.array([True, False]), ()),
-    ):
+    reader = TeacherInputReader(env)
+    for inputs in (reader.after_reset(observations), reader.after_step(observations, np.array([True, False]), ())):
         assert [info["observation"].tolist() for info in inputs] == observations.tolist()
 
 
@@ -123,23 +123,72 @@ def test_raw_dict_observation_is_transposed_where_it_is_an_image() -> None:
         np.testing.assert_array_equal(array, inner.buf_obs[name])
 
 
-def test_tracker_gives_out_what_belongs_to_one_observation_object() -> None:
-    tracker = TeacherInputTracker()
-    first, second = np.zeros((1, 3)), np.zeros((1, 3))
-    assert tracker.inputs_for(first) is None
-    inputs = [{"observation": first[0]}]
-    tracker.keep(first, inputs)
-    assert tracker.inputs_for(first) is inputs
-    assert tracker.inputs_for(second) is None
-    assert not tracker.are_actions
+def controlled(index: int) -> Any:
+    return lambda: TeacherActionWrapper(naming_env(index, wrapped=False)(), controller=lambda env: np.zeros(3))
 
 
-@pytest.mark.parametrize(("keys", "expected"), [(["action", "action"], True), (["action", "observation"], False)])
-def test_tracker_knows_whether_every_environment_gives_its_action(keys: list[str], expected: bool) -> None:
-    tracker = TeacherInputTracker()
-    assert not tracker.are_actions
-    tracker.keep(np.zeros((2, 3)), [{key: np.zeros(2)} for key in keys])
-    assert tracker.are_actions is expected
+@pytest.mark.parametrize(
+    ("builders", "expected"),
+    [([controlled(0), controlled(1)], True), ([naming_env(0), controlled(1)], True), ([naming_env(0), naming_env(1)], False)],
+)
+def test_reader_knows_whether_an_environment_gives_its_action(builders: list[Any], expected: bool) -> None:
+    """Also before the first reset, as after loading."""
+    env = DummyVecEnv(builders)
+    assert TeacherInputReader(env).has_controller is expected
+    env.reset()
+    assert TeacherInputReader(env).has_controller is expected
+
+
+def test_reader_knows_of_controllers_of_a_vec_env_that_is_not_sb3s() -> None:
+    env = dummy(wrapped=False)
+    env.reset()
+    env.reset_infos = [{"teacher": {"action": np.zeros(3)}}] * 2
+    assert TeacherInputReader(env).has_controller
+
+
+PRESENT: dict[str, tuple[str, Any]] = {
+    "plain": ("vector", lambda env: env),
+    "normalized": ("vector", lambda env: VecMonitor(VecNormalize(env))),
+    "stacked": ("vector", lambda env: VecFrameStack(env, 2)),
+    "stacked_over_normalized": ("vector", lambda env: VecFrameStack(VecNormalize(env), 2)),
+    "image": ("image", lambda env: VecTransposeImage(VecNormalize(env, norm_obs=False))),
+    "dict": ("dict", lambda env: VecFrameStack(VecTransposeImage(env), 2)),
+}
+
+
+@pytest.mark.parametrize("case", PRESENT)
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_present_view_is_given_for_what_the_environments_returned_last_only(case: str, wrapped: bool) -> None:
+    kind, wrap = PRESENT[case]
+    env = wrap(dummy(kind, wrapped))
+    reader = TeacherInputReader(env)
+    earlier = deepcopy(env.reset())
+    reader.after_reset(earlier)
+    env.reset()
+    later, *_ = step(env)
+    present = reader.present(deepcopy(later), certain=True)
+    if wrapped:
+        assert names(present) == [[0, 1, 1], [1, 1, 1]]
+    else:
+        expected = raw_student_observation(env, later)
+        for index, info in enumerate(present):
+            raw = info["observation"]
+            for name in raw if kind == "dict" else [None]:
+                assert_equal = np.testing.assert_array_equal
+                assert_equal(raw[name], expected[name][index]) if name else assert_equal(raw, expected[index])
+    assert reader.present(earlier, certain=False) is None
+
+
+def test_present_view_where_nobody_can_tell() -> None:
+    class Own(VecExtractDictObs):
+        """A wrapper that is not SB3's."""
+
+    env = Own(dummy("dict"), "vector")
+    reader = TeacherInputReader(env)
+    observations = env.reset()
+    reader.after_reset(observations)
+    assert names(reader.present(observations, certain=False)) == [[0, 0, 0], [1, 0, 0]]
+    assert reader.present(observations, certain=True) is None
 
 
 def test_batch_is_stacked_by_name_in_the_order_in_which_they_come() -> None:

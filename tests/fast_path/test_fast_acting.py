@@ -14,14 +14,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.distributions import DiagGaussianDistribution, SquashedDiagGaussianDistribution
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.torch_layers import MlpExtractor
 from torch import nn
-from toy_envs import ACTION_SPACES, SpacesEnv
+from torch.nn.modules.module import register_module_forward_hook
+from torch.nn.utils import parametrizations, prune
+from toy_envs import ACTION_SPACES, SpacesEnv, scripted_teacher
 
 from sb3_rpd import RPD
-from sb3_rpd.fast_path.acting import PerceptronActor, acts_fast, fast_acting
+from sb3_rpd.fast_path.acting import acts_fast, fast_acting
 
 pytestmark = pytest.mark.filterwarnings("ignore:RPD has no teacher")
 VECTOR = spaces.Box(-1.0, 1.0, (4,), np.float32)
@@ -57,7 +61,7 @@ def test_calls_give_the_same_bits_and_use_the_same_random_numbers(
         with th.no_grad():
             if fast:
                 with fast_acting(policy):
-                    assert isinstance(policy.forward._function.__self__, PerceptronActor)
+                    assert acts_fast(policy)
                     result = (*policy(observations, deterministic=deterministic), policy.predict_values(observations))
             else:
                 result = (*policy(observations, deterministic=deterministic), policy.predict_values(observations))
@@ -96,11 +100,64 @@ def test_policy_is_restored_also_by_an_error_and_when_nested() -> None:
     assert not acts_fast(policy)
 
 
-def test_policy_that_is_no_perceptron_is_left_alone() -> None:
-    policy = make_policy(activation_fn=nn.GELU)
-    before = attributes(policy)
+def own_forward(policy: ActorCriticPolicy) -> None:
+    policy.forward = policy.forward
+
+
+def own_method_of_a_layer(policy: ActorCriticPolicy) -> None:
+    policy.action_net.forward = policy.action_net.forward
+
+
+def own_distribution(policy: ActorCriticPolicy) -> None:
+    policy.action_dist.log_prob = policy.action_dist.log_prob
+
+
+@pytest.mark.parametrize(
+    "prepare",
+    [
+        lambda policy: policy.mlp_extractor.policy_net.append(nn.GELU()),
+        lambda policy: policy.value_net.register_forward_hook(lambda *args: None),
+        own_forward,
+        own_method_of_a_layer,
+        own_distribution,
+    ],
+)
+def test_policy_that_is_not_sb3s_own_is_left_alone(prepare: Callable[[ActorCriticPolicy], Any]) -> None:
+    policy = make_policy()
+    prepare(policy)
+    before = dict(vars(policy))
     with fast_acting(policy):
-        assert attributes(policy) == before
+        assert vars(policy) == before
+    assert vars(policy) == before
+
+
+def test_forward_that_was_kept_is_the_policys_own_afterwards() -> None:
+    """As of a callback that puts a function in place of ``forward``, calls the old one in it and puts that one back."""
+    policy = make_policy()
+    with fast_acting(policy):
+        kept = policy.forward
+        policy.forward = lambda *args, **kwargs: kept(*args, **kwargs)
+    assert "forward" in vars(policy)
+    policy.forward = kept
+    policy.action_net = nn.Linear(64, 3)
+    with th.no_grad():
+        expected = type(policy).forward(policy, th.ones(2, 4), deterministic=True)
+        assert same_bits(policy(th.ones(2, 4), deterministic=True), expected)
+        with fast_acting(policy):
+            assert same_bits(policy(th.ones(2, 4), deterministic=True), expected)
+
+
+def test_infinite_mean_passes_as_in_torch() -> None:
+    policy = make_policy()
+    with th.no_grad():
+        policy.action_net.bias.fill_(math.inf)
+        expected = policy(th.zeros(1, 4), deterministic=True)
+        with fast_acting(policy):
+            actions, values, log_prob = policy(th.zeros(1, 4), deterministic=True)
+    assert th.equal(actions, expected[0])
+    assert th.equal(values, expected[1])
+    assert log_prob.isnan()
+    assert expected[2].isnan()
 
 
 def test_gradient_is_there_where_it_is_wanted() -> None:
@@ -194,6 +251,47 @@ def assign(policy: ActorCriticPolicy, n_steps: int) -> None:
     policy.load_state_dict({name: 1.01 * tensor for name, tensor in policy.state_dict().items()}, assign=True)
 
 
+def patch(owner: Any, name: str, function: Callable[..., Any]) -> None:
+    method = getattr(owner, name)
+    setattr(owner, name, lambda *args, **kwargs: function(method, *args, **kwargs))
+
+
+def noisy(forward: Callable[..., Any], obs: th.Tensor, deterministic: bool = False) -> Any:
+    actions, values, log_prob = forward(obs, deterministic)
+    return actions + 0.1 * th.randn_like(actions), values + 1.0, log_prob
+
+
+def shifted(method: Callable[..., Any], *args: Any) -> Any:
+    return method(*args) + 0.5
+
+
+def plus_one(module: nn.Module, inputs: Any, output: th.Tensor) -> th.Tensor:
+    return output + 1.0
+
+
+def shift_log_prob(module: nn.Module, inputs: Any, output: Any) -> Any:
+    return output[0], output[1], output[2] + 1.0
+
+
+def hook_for_one_step(policy: ActorCriticPolicy, n_steps: int) -> None:
+    if n_steps == 9:
+        policy.hook_to_remove = policy.value_net.register_forward_hook(plus_one)
+    if n_steps == 12:
+        policy.hook_to_remove.remove()
+
+
+def wider(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        module.weight.mul_(1.1)
+
+
+class Doubling(nn.Linear):
+    """A layer whose output is doubled."""
+
+    def forward(self, features: th.Tensor) -> th.Tensor:
+        return 2.0 * super().forward(features)
+
+
 CHANGES: dict[str, Callable[[ActorCriticPolicy, int], Any]] = {
     "none": lambda policy, n_steps: None,
     "log_std": lambda policy, n_steps: policy.log_std.sub_(0.1),
@@ -205,6 +303,47 @@ CHANGES: dict[str, Callable[[ActorCriticPolicy, int], Any]] = {
     "loaded": load,
     "assigned": assign,
     "reached_by_apply": lambda policy, n_steps: policy.double().float(),
+    "transposed_data": lambda policy, n_steps: setattr(
+        policy.mlp_extractor.policy_net[2].weight, "data", policy.mlp_extractor.policy_net[2].weight.data.t()
+    ),
+    "another_head": lambda policy, n_steps: setattr(policy, "action_net", nn.Linear(64, 2)),
+    "another_layer": lambda policy, n_steps: policy.mlp_extractor.value_net.__setitem__(0, nn.Linear(4, 64)),
+    "one_layer_more": lambda policy, n_steps: policy.mlp_extractor.policy_net.append(nn.Linear(64, 64)),
+    "another_activation": lambda policy, n_steps: policy.mlp_extractor.policy_net.__setitem__(1, nn.ReLU()),
+    "layers_change_places": lambda policy, n_steps: policy.mlp_extractor.policy_net.__setitem__(
+        0, policy.mlp_extractor.value_net[0]
+    ),
+    "another_extractor": lambda policy, n_steps: setattr(
+        policy, "mlp_extractor", copy.deepcopy(policy.mlp_extractor).apply(wider)
+    ),
+    "no_bias": lambda policy, n_steps: setattr(policy.action_net, "bias", None),
+    "pruned": lambda policy, n_steps: n_steps == 9 and prune.l1_unstructured(policy.action_net, "weight", amount=0.5),
+    "parametrized": lambda policy, n_steps: n_steps == 9 and parametrizations.weight_norm(policy.action_net),
+    "another_class": lambda policy, n_steps: setattr(policy.action_net, "__class__", Doubling),
+    "patched": lambda policy, n_steps: n_steps == 9 and patch(policy, "forward", noisy),
+    "patched_for_a_while": lambda policy, n_steps: (
+        (n_steps == 9 and patch(policy, "forward", noisy)) or (n_steps == 24 and delattr(policy, "forward"))
+    ),
+    "patched_from_time_to_time": lambda policy, n_steps: (
+        patch(policy, "forward", noisy) if n_steps % 6 else "forward" in vars(policy) and delattr(policy, "forward")
+    ),
+    "patched_layer": lambda policy, n_steps: n_steps == 9 and patch(policy.action_net, "forward", shifted),
+    "patched_features": lambda policy, n_steps: n_steps == 9 and patch(policy, "extract_features", shifted),
+    "patched_way_to_the_distribution": lambda policy, n_steps: (
+        n_steps == 9 and patch(policy, "_get_action_dist_from_latent", lambda method, latent: method(latent + 1.0))
+    ),
+    "patched_distribution": lambda policy, n_steps: n_steps == 9 and patch(policy.action_dist, "log_prob", shifted),
+    "another_distribution": lambda policy, n_steps: setattr(policy, "action_dist", SquashedDiagGaussianDistribution(2)),
+    "hook": lambda policy, n_steps: n_steps == 9 and policy.action_net.register_forward_hook(plus_one),
+    "hook_for_one_step": hook_for_one_step,
+    "hook_before_a_layer": lambda policy, n_steps: policy.mlp_extractor.register_forward_pre_hook(
+        lambda module, inputs: (inputs[0] * 1.1,)
+    ),
+    "hook_of_the_policy": lambda policy, n_steps: n_steps == 9 and policy.register_forward_hook(shift_log_prob),
+    "copied": lambda policy, n_steps: copy.deepcopy(policy),
+    "loaded_from_a_copy": lambda policy, n_steps: policy.load_state_dict(
+        {name: 1.01 * tensor for name, tensor in copy.deepcopy(policy).state_dict().items()}
+    ),
 }
 
 
@@ -226,6 +365,83 @@ def test_rollout_is_ppos_to_the_last_bit_whatever_a_callback_does(change: str) -
     for name, array in expected.items():
         assert array.dtype == actual[name].dtype
         np.testing.assert_array_equal(actual[name], array, err_msg=name)
+
+
+PATCHED_CLASSES = [
+    (nn.Linear, "forward"),
+    (nn.Tanh, "forward"),
+    (MlpExtractor, "forward_actor"),
+    (ActorCriticPolicy, "forward"),
+    (ActorCriticPolicy, "extract_features"),
+    (DiagGaussianDistribution, "log_prob"),
+]
+
+
+@pytest.mark.parametrize(("owner", "name"), PATCHED_CLASSES)
+def test_method_in_place_of_one_of_a_class_is_called(owner: type, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy, calls, method = make_policy(), [], getattr(owner, name)
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        calls.append(name)
+        return method(*args, **kwargs)
+
+    with fast_acting(policy), th.no_grad():
+        policy(th.zeros(1, 4))
+        monkeypatch.setattr(owner, name, counted)
+        policy(th.zeros(1, 4))
+        assert calls
+        monkeypatch.undo()
+        policy(th.zeros(1, 4))
+    calls.clear()
+    monkeypatch.setattr(owner, name, counted)
+    with fast_acting(policy), th.no_grad():
+        policy(th.zeros(1, 4))
+    assert calls
+
+
+def test_hook_on_all_modules_is_called() -> None:
+    policy, called = make_policy(), []
+    with fast_acting(policy), th.no_grad():
+        policy(th.zeros(1, 4))
+        handle = register_module_forward_hook(lambda module, inputs, output: called.append(type(module)))
+        try:
+            policy(th.zeros(1, 4))
+        finally:
+            handle.remove()
+    assert called.count(nn.Linear) == 6
+
+
+class Onlooker(BaseCallback):
+    """Looks at the distribution from which the actions of each step were sampled, and copies the policy."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Any] = []
+
+    def _on_step(self) -> bool:
+        distribution = self.model.policy.action_dist
+        gaussian = distribution.distribution
+        actions = th.as_tensor(self.locals["actions"])
+        numbers = (gaussian.mean, gaussian.stddev, distribution.log_prob(actions), distribution.entropy(), distribution.mode())
+        self.seen.append([tensor.clone() for tensor in numbers])
+        copied = copy.deepcopy(self.model.policy)
+        self.seen.append([copied.action_dist.distribution.mean])
+        return True
+
+
+@pytest.mark.parametrize("teacher", [None, scripted_teacher(ACTION_SPACES["box"])], ids=["no_teacher", "gate_that_shuts"])
+def test_callback_finds_the_distribution_of_the_last_action_and_can_copy_it(teacher: Any) -> None:
+    """Also after a training without imitation, which leaves a distribution with a gradient."""
+    seen = []
+    own = {"teacher": teacher, "imitation_coef": 0.0}
+    for algorithm, arguments in ((PPO, {}), (RPD, own)):
+        env = make_vec_env(lambda: SpacesEnv(ACTION_SPACES["box"]), n_envs=3, seed=3)
+        model = algorithm("MlpPolicy", env, n_steps=5, batch_size=15, n_epochs=1, seed=5, device="cpu", **arguments)
+        onlooker = Onlooker()
+        model.learn(45, callback=onlooker)
+        seen.append(onlooker.seen)
+    assert len(seen[0]) == 30
+    assert all(same_bits(*pair) for pair in zip(*seen, strict=True))
 
 
 def test_models_act_one_inside_the_other() -> None:

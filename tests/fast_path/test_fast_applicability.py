@@ -72,6 +72,12 @@ def test_method_of_one_policy(method: str) -> None:
     assert why_not_covered(policy, make_buffer(), MSE()) == f"ActorCriticPolicy has its own {method}()"
 
 
+def test_method_of_the_distribution_of_one_policy() -> None:
+    policy = make_policy()
+    policy.action_dist.log_prob = lambda actions: actions.sum(dim=1)
+    assert why_not_covered(policy, make_buffer(), MSE()) == "its distribution has its own log_prob()"
+
+
 def test_fast_acting_is_no_reason() -> None:
     """A callback may train, or ask, in the middle of a rollout."""
     policy = make_policy()

@@ -296,3 +296,23 @@ def test_nan_is_refused_with_a_cure() -> None:
     refuse_nan(th.tensor([[1.0, -np.inf], [0.0, 1e30]]))
     with pytest.raises(ValueError, match=r"NaN\. Either an observation or a reward is not finite.*lower learning rate"):
         refuse_nan(th.tensor([[1.0, np.nan]]))
+
+
+@pytest.mark.parametrize(
+    ("find", "name"),
+    [
+        (lambda policy: policy.action_net, "forward"),
+        (lambda policy: policy.mlp_extractor, "forward_critic"),
+        (lambda policy: policy.mlp_extractor.policy_net, "forward"),
+        (lambda policy: policy.action_dist, "log_prob"),
+    ],
+)
+def test_method_in_place_of_one_of_a_module_is_not_passed_over(find: Callable[[Any], Any], name: str) -> None:
+    """Neither in a rollout nor in training."""
+    policy = make_policy("tanh", double=False)
+    owner = find(policy)
+    method = getattr(owner, name)
+    setattr(owner, name, lambda *args: method(*args))
+    assert not PerceptronNetworks.fits(policy)
+    delattr(owner, name)
+    assert PerceptronNetworks.fits(policy)

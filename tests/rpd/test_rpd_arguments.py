@@ -254,9 +254,6 @@ def test_schedule_sees_the_progress_of_this_run() -> None:
             seen.append(training)
             return 1.0
 
-        def __deepcopy__(self, memo: dict[int, Any]) -> "Attentive":
-            return self
-
     env = gym.wrappers.RecordEpisodeStatistics(SpacesEnv(BOX))
     model = RPD("MlpPolicy", env, n_steps=12, batch_size=12, n_epochs=1, teacher=TEACH, imitation_coef=Attentive())
     model.learn(36)

@@ -62,6 +62,10 @@ CASES: dict[str, tuple[spaces.Space | None, dict[str, Any]]] = {
     "dict": (DICT_SPACE, {"policy": "MultiInputPolicy", **policy(features_extractor_kwargs={"cnn_output_dim": 8})}),
     "entropy_bonus": (None, {"ent_coef": 0.05, "vf_coef": 0.3}),
     "clip_range_vf": (None, {"clip_range_vf": 0.05, "learning_rate": 1e-2}),
+    "clip_range_that_ends_at_0": (None, {"clip_range": lambda left: 0.2 * left}),
+    "clip_range_vf_that_ends_at_0": (None, {"clip_range_vf": lambda left: 0.2 * left}),
+    "both_clip_ranges_end_at_0": (None, {"clip_range": lambda left: 0.2 * left, "clip_range_vf": lambda left: 0.2 * left}),
+    "vanishing_clip_range": (None, {"clip_range": 1e-9, "clip_range_vf": 1e-7}),
     "narrow_clip_range": (None, {"clip_range": 0.01, "learning_rate": 1e-2}),
     "schedules": (None, {"learning_rate": lambda left: 1e-3 * left, "clip_range": lambda left: 0.1 + 0.1 * left}),
     "raw_advantages": (None, {"normalize_advantage": False}),
@@ -162,6 +166,22 @@ def test_when_the_fast_path_is_taken(arguments: dict[str, Any], expected: int, m
     entered = count_fast_trainings(monkeypatch)
     train(make("defaults", **arguments))
     assert len(entered) == expected
+
+
+def test_update_with_a_clip_range_of_0_takes_the_plain_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last bits of the probability ratio then say whether an entry has a gradient at all."""
+    entered = count_fast_trainings(monkeypatch)
+    train(make("clip_range_that_ends_at_0", fast=True))
+    assert [training._settings.clip_range for training in entered] == pytest.approx([0.15, 0.1, 0.05])
+
+
+@pytest.mark.parametrize("batch_size", [N_STEPS * N_ENVS, 10**9])
+def test_memory_is_for_the_rows_that_there_are(batch_size: int) -> None:
+    model = train(make("image", batch_size=batch_size), 1)
+    with model._fast_training(model._ppo_loss_settings(), MSE()) as training:
+        assert training._networks._images._scaled.shape[0] == N_STEPS * N_ENVS
+    reference = train(make("image", batch_size=batch_size, fast=False), 1)
+    assert_close(reference, model)
 
 
 def test_early_stop_is_said_as_on_the_plain_path(capsys: pytest.CaptureFixture[str]) -> None:

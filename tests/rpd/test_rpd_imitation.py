@@ -14,6 +14,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from toy_envs import ACTION_SPACES, DICT_SPACE, IMAGE_SPACE, SpacesEnv, scripted_teacher
 
 from sb3_rpd import RPD, TeacherActionWrapper
+from sb3_rpd.common.losses import ImitationLoss
 from sb3_rpd.common.teacher import TeacherOutput
 from sb3_rpd.teachers.function import FunctionTeacher
 
@@ -284,3 +285,14 @@ def test_controller_in_the_environment_needs_no_teacher() -> None:
     model = RPD("MlpPolicy", VecNormalize(DummyVecEnv([build])), n_steps=8, batch_size=8, policy_kwargs={"net_arch": [4]})
     model.learn(16)
     np.testing.assert_array_equal(model.rollout_buffer.teacher_actions, np.tile(np.float32([0.5, -1.5]), (8, 1, 1)))
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_own_loss_that_returns_a_scalar_is_refused_on_either_path(fast: bool) -> None:
+    class Scalar(ImitationLoss):
+        def per_sample(self, distribution: Any, labels: Any, ratio: th.Tensor, clip_range: float) -> th.Tensor:
+            return (distribution.mode() - labels.actions).abs().mean()
+
+    model = make_model("box", fast=fast, imitation_loss=Scalar(), label_fraction=0.5)
+    with pytest.raises(ValueError, match=r"Scalar\.per_sample returned a tensor of shape \(\)"):
+        model.learn(2 * 12)
