@@ -120,7 +120,7 @@ def stall_near_cube(within: float) -> Stall:
 
 def hand_to_cube(observations: RawObservation) -> np.ndarray:
     """
-    :param observations: With the entry "privileged", as ``privileged_state`` offers it, shape (n, 29).
+    :param observations: With the entry "privileged", as ``privileged_state`` offers it, shape (n, ``CUBE_STATE_SIZE``).
     :return: Distance between the point between the finger tips and the cube's center, in metres, shape (n,).
     """
     state = CubeState.unpack(_entries(observations, "privileged", "A stall near the cube")["privileged"])

@@ -77,7 +77,8 @@ def test_observations_of_other_kinds_are_named() -> None:
 
 def cube_states(**fields: tuple[float, ...]) -> dict[str, np.ndarray]:
     """One privileged state: open fingers 20 cm above the table, the hand looks down."""
-    values = {"tcp_position": (0, 0, 0.2), "tcp_quaternion": (0, 1, 0, 0), "finger_positions": (0.04, 0.04), **fields}
+    at_rest = {"tcp_position": (0, 0, 0.2), "tcp_quaternion": (0, 1, 0, 0), "finger_positions": (0.04, 0.04)}
+    values = {**at_rest, "acts_by_delta_pose": (1,), **fields}
     state = np.zeros((1, CUBE_STATE_SIZE), np.float32)
     for name, value in values.items():
         state[:, CUBE_STATE_SLICES[name]] = value
