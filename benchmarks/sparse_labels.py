@@ -53,7 +53,7 @@ FROM_TRAINING = (
 
 
 #: Options of the demo that a result depends on, beside its seed.
-_OPTIONS = ("task", "reward", "timesteps", "episodes", "log_std_init")
+_OPTIONS = ("task", "reward", "gamma", "timesteps", "episodes", "log_std_init")
 
 
 def rpd_arguments(variant: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -169,13 +169,14 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="SEED")
     parser.add_argument("--timesteps", type=int, help="environment steps of each run; the demo's if not given")
     parser.add_argument("--reward", default="dense", help="see examples/maniskill2_demo.py")
+    parser.add_argument("--gamma", type=float, default=0.99, help="see examples/maniskill2_demo.py")
     parser.add_argument("--plain", action="store_true", help="train with fast=False: other rounding, another sample")
     parser.add_argument("--output", type=Path, default=Path("runs/sparse_labels"))
     parser.add_argument("--quick", action="store_true", help="seed 0 alone, in runs of seconds; --timesteps does not count")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
 
-    shared = ["--reward", args.reward]
+    shared = ["--reward", args.reward, "--gamma", str(args.gamma)]
     shared += ["--quick"] if args.quick else ["--timesteps", str(args.timesteps)] if args.timesteps else []
     results = Results(args.output / "results.jsonl")
     by_variant: dict[str, list[dict[str, Any]]] = {variant: [] for variant in args.variants}
@@ -186,7 +187,7 @@ def main() -> None:
             options = demo.parse_arguments(["--seed", str(seed), *shared])
             options.fast = False if args.plain else None
             path = "plain" if args.plain else "fast"
-            options.output = args.output / f"{variant}-{options.reward}-{options.timesteps}-{path}-seed{seed}"
+            options.output = args.output / f"{variant}-{options.reward}-{options.gamma}-{options.timesteps}-{path}-seed{seed}"
             run = {"variant": variant, "seed": seed, "settings": settings_of(variant, options)}
             result = results.find(run)
             print(f"{variant}, seed {seed}: {'is in ' + str(results.path) if result else 'starts'}", flush=True)

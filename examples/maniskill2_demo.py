@@ -41,7 +41,6 @@ SETTINGS: dict[str, Any] = dict(
     n_steps=100,
     batch_size=200,
     n_epochs=8,
-    gamma=0.8,
     gae_lambda=0.9,
     device="cpu",
 )
@@ -100,11 +99,12 @@ def train(name: str, options: argparse.Namespace, imitation: dict[str, Any] = IM
     env = make_envs(options.task, N_ENVS, options.seed, reward=options.reward, wrap=show_teacher, **ends)
     env = VecNormalize(env, norm_reward=False)
     policy = dict(net_arch=[256, 256], log_std_init=options.log_std_init)
+    settings = dict(SETTINGS, gamma=options.gamma, seed=options.seed, policy_kwargs=policy)
     if name == "RPD":
         teacher = make_teacher(options.task, options.seed)
-        model: PPO = RPD("MlpPolicy", env, seed=options.seed, policy_kwargs=policy, teacher=teacher, **SETTINGS, **imitation)
+        model: PPO = RPD("MlpPolicy", env, teacher=teacher, **settings, **imitation)
     else:
-        model = PPO("MlpPolicy", env, seed=options.seed, policy_kwargs=policy, **SETTINGS)
+        model = PPO("MlpPolicy", env, **settings)
     model.set_logger(configure(str(folder), ["csv", "tensorboard"]))
     started = time.monotonic()
     model.learn(options.timesteps, callback=PrintProgress(name, options.timesteps))
@@ -205,6 +205,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument(
         "--reward", default="dense", choices=["dense", "sparse", "maniskill2_dense"], help="of all environments"
     )
+    parser.add_argument("--gamma", type=float, default=0.99, help="both students' discount factor")
     parser.add_argument("--timesteps", type=int, default=60_000, help="environment steps for each of PPO and RPD")
     parser.add_argument("--episodes", type=int, default=100, help="held-out episodes of each evaluation")
     parser.add_argument("--seed", type=int, default=0)

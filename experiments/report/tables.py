@@ -1,7 +1,7 @@
 """The report's tables, in Markdown."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -16,7 +16,13 @@ from experiments.report.collected import (
     title,
 )
 from experiments.runs import Row
-from sb3_rpd.evaluation.aggregates import Estimate, probability_of_improvement, stratified_bootstrap
+from sb3_rpd.evaluation.aggregates import (
+    Estimate,
+    Scores,
+    interquartile_mean,
+    probability_of_improvement,
+    stratified_bootstrap,
+)
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -63,7 +69,7 @@ def of_methods(collected: Collected, methods: Sequence[str], rows: Sequence[Row]
     lines = []
     for method in methods:
         best = scores(method, best_success)
-        cells = [interval(stratified_bootstrap(best)), interval(stratified_bootstrap(scores(method, last_success)))]
+        cells = [_estimated(best), _estimated(scores(method, last_success))]
         for other in ("ppo", "rpd"):
             cells.append("" if method == other else _improvement(best, scores(other, best_success)))
         queries = np.mean([np.mean(collected.scores(row, method, lambda result: result["queries"])) for row in rows])
@@ -97,14 +103,20 @@ def interval(estimate: Estimate) -> str:
 
 
 def _of_seeds(scores: np.ndarray) -> str:
-    return interval(stratified_bootstrap([scores])) if len(scores) else "-"
+    return _estimated([scores]) if len(scores) else "-"
+
+
+def _estimated(scores: Scores, statistic: Callable[[Scores], float] = interquartile_mean) -> str:
+    """A statistic with its interval; one seed has none, since there is nothing to resample."""
+    if max(map(len, scores)) == 1:
+        return f"{statistic(scores):.0%} (one seed)"
+    return interval(stratified_bootstrap(scores, statistic))
 
 
 def _improvement(ours: list[np.ndarray], theirs: list[np.ndarray]) -> str:
     # Both are resampled: each task holds the two methods' runs behind one another, to be taken apart again
     both = [*ours, *theirs]
-    estimate = stratified_bootstrap(both, lambda tasks: probability_of_improvement(tasks[: len(ours)], tasks[len(ours) :]))
-    return interval(estimate)
+    return _estimated(both, lambda tasks: probability_of_improvement(tasks[: len(ours)], tasks[len(ours) :]))
 
 
 def _steps(median: float, of_ppo: float, method: str) -> str:

@@ -4,7 +4,14 @@ import math
 from typing import Any
 
 import numpy as np
+import torch as th
 from gymnasium import spaces
+from stable_baselines3.common.policies import ActorCriticPolicy
+
+from sb3_rpd.common.buffers import TeacherLabelsMixin
+
+#: How many observations go through the policy at once.
+_CHUNK = 4096
 
 
 class LabelDebiasing:
@@ -60,6 +67,24 @@ class LabelDebiasing:
         """Forget the offset, for a training that begins anew."""
         self.bias = None
 
+    def learn_from(
+        self, policy: ActorCriticPolicy, buffer: TeacherLabelsMixin, *, progress_remaining: float, success_rate: float | None
+    ) -> None:
+        """
+        Learn from one rollout, and correct its labels.
+
+        :param policy: The policy that collected it, as it was then.
+        :param buffer: The complete rollout. Labels are changed in place.
+        :param progress_remaining: See ``update``.
+        :param success_rate: See ``update``.
+        """
+        deviations, std = _deviations(policy, buffer)
+        advantages = buffer.advantages.reshape(-1)
+        self.update(advantages, deviations, std, progress_remaining=progress_remaining, success_rate=success_rate)
+        assert isinstance(buffer.action_space, spaces.Box)
+        labels = buffer.teacher_actions
+        labels[...] = self.correct(labels, buffer.action_space)
+
     def update(
         self,
         advantages: np.ndarray,
@@ -100,3 +125,29 @@ class LabelDebiasing:
             margin = self.limit * (high - low) / 2.0
         corrected: np.ndarray = np.clip(labels + self.bias, low - margin, high + margin)
         return corrected.astype(labels.dtype)
+
+
+@th.no_grad()
+def _deviations(policy: ActorCriticPolicy, buffer: TeacherLabelsMixin) -> tuple[np.ndarray, np.ndarray]:
+    """
+    :param policy: The policy that collected the rollout.
+    :param buffer: The rollout, in SB3's order before training or in that of training.
+    :return: The actions less the policy's mean, and its standard deviation, both of shape (entries, action_dim).
+    """
+    actions = buffer.actions.reshape(-1, buffer.action_dim)
+    length = len(buffer.actions)
+    step = max(_CHUNK * length // len(actions), 1)
+    means, stds = [], []
+    for start in range(0, length, step):
+        observations = _rows(buffer.observations, buffer.obs_shape, start, start + step)
+        normal = policy.get_distribution(policy.obs_to_tensor(observations)[0]).distribution
+        assert isinstance(normal, th.distributions.Normal)
+        means.append(normal.mean.cpu().numpy())
+        stds.append(normal.stddev.cpu().numpy())
+    return actions - np.concatenate(means), np.concatenate(stds)
+
+
+def _rows(observations: Any, shape: Any, start: int, stop: int) -> Any:
+    if isinstance(observations, dict):
+        return {name: _rows(array, shape[name], start, stop) for name, array in observations.items()}
+    return observations[start:stop].reshape(-1, *shape)

@@ -22,10 +22,13 @@ class ImitationCoefficient(OnPolicyAlgorithm):
 
     def _next_imitation_coef(self) -> float:
         schedule = make_coef_schedule(self.imitation_coef)
-        success_rate = safe_mean(self.ep_success_buffer) if self.ep_success_buffer else None
         mean_return = safe_mean([episode["r"] for episode in self.ep_info_buffer]) if self.ep_info_buffer else None
-        progress = TrainingProgress(self._current_progress_remaining, self.num_timesteps, success_rate, mean_return)
+        progress = TrainingProgress(self._current_progress_remaining, self.num_timesteps, self._success_rate(), mean_return)
         coef = float(schedule(progress))
         if not (math.isfinite(coef) and coef >= 0.0):
             raise ValueError(f"An imitation coefficient must be finite and >= 0; {schedule!r} gave {coef} for {progress}.")
         return coef
+
+    def _success_rate(self) -> float | None:
+        """The exploring student's success rate over its last episodes, None while that is unknown."""
+        return safe_mean(self.ep_success_buffer) if self.ep_success_buffer else None

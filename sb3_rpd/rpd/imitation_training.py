@@ -5,6 +5,7 @@ from contextlib import nullcontext
 from functools import partial
 from typing import cast
 
+import numpy as np
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.buffers import RolloutBuffer
@@ -15,6 +16,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_rpd.common.agreement import agreement
 from sb3_rpd.common.buffers import TeacherLabelsMixin, TeacherRolloutBufferSamples
+from sb3_rpd.common.label_debiasing import LabelDebiasing
 from sb3_rpd.common.labels import TeacherLabels
 from sb3_rpd.common.losses import ImitationLoss
 from sb3_rpd.common.mixed_precision import features_in_bf16, has_features_to_compute
@@ -44,9 +46,12 @@ class ImitationTraining(LabeledRollouts):
     target_kl: float | None
     fast: bool | None
     bf16: bool
+    label_debiasing: LabelDebiasing | None
 
     def _check_arguments(self) -> None:
         super()._check_arguments()
+        if self.label_debiasing is not None:
+            self.label_debiasing.check(self.action_space, self.policy.squash_output)
         if self.bf16 and not has_features_to_compute(self.policy):
             raise ValueError(
                 f"bf16=True is for a features extractor with something to compute, such as CnnPolicy's; the "
@@ -67,10 +72,12 @@ class ImitationTraining(LabeledRollouts):
 
     def train(self) -> None:
         """Update the policy by several epochs over the rollout buffer, on PPO's loss plus the imitation loss."""
+        imitation_loss = self._build_imitation_loss() if self._imitates() else None
+        if imitation_loss is not None and self.label_debiasing is not None:
+            self._debias_labels(self.label_debiasing)
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
         settings = self._ppo_loss_settings()
-        imitation_loss = self._build_imitation_loss() if self._imitates() else None
         statistics = TrainingLog()
         with features_in_bf16(self.policy) if self.bf16 else nullcontext():
             if self._takes_fast_path(settings, imitation_loss):
@@ -108,6 +115,18 @@ class ImitationTraining(LabeledRollouts):
             vf_coef=self.vf_coef,
             normalize_advantage=self.normalize_advantage,
         )
+
+    def _debias_labels(self, debiasing: LabelDebiasing) -> None:
+        debiasing.learn_from(
+            self.policy,
+            self.rollout_buffer,
+            progress_remaining=self._current_progress_remaining,
+            success_rate=self._success_rate(),
+        )
+        assert debiasing.bias is not None
+        self.logger.record("train/teacher_bias", float(np.linalg.norm(debiasing.bias)))
+        for dimension, bias in enumerate(debiasing.bias):
+            self.logger.record(f"teacher_bias/{dimension}", float(bias), exclude="stdout")
 
     def _takes_fast_path(self, settings: PPOLossSettings, imitation_loss: ImitationLoss | None) -> bool:
         # Where nothing is imitated training is PPO's to the last bit, which the fast path is not

@@ -99,6 +99,8 @@ class LabeledRollouts(StudentArchive):
         self._check_arguments()
         if reset_num_timesteps:
             self._restart_imitation_coef()
+            if self.label_debiasing is not None:
+                self.label_debiasing.restart()
         if reset_num_timesteps or self._reward_watch is None:
             self._reward_watch = MisleadingRewardWatch()
         # SB3's condition
@@ -249,6 +251,6 @@ class LabeledRollouts(StudentArchive):
         raise TeacherError(
             f"{statistics.missing} of {statistics.asked} labels of this rollout are missing, more than "
             f"max_missing_labels={self.max_missing_labels:.0%}, from {self._labeler.source}: {statistics.complaint}. {saved}. "
-            "Mend the teacher and go on with "
+            "Correct the teacher and go on with "
             f"{type(self).__name__}.load(path, env=env, teacher=teacher).learn(..., reset_num_timesteps=False)."
         )

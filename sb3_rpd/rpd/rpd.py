@@ -10,6 +10,7 @@ from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
 
+from sb3_rpd.common.label_debiasing import LabelDebiasing
 from sb3_rpd.common.losses import ImitationLoss
 from sb3_rpd.common.schedules import CoefSchedule
 from sb3_rpd.common.teacher import Teacher
@@ -72,6 +73,8 @@ class RPD(ImitationTraining, PPO):
         last rollout that a thread takes longer than it. The labels are the same either way.
     :param max_missing_labels: Over a rollout, the largest share of labels asked for that may be missing (the teacher
         failed, or answered with NaN or outside the action space). Beyond it the model is saved and training stops.
+    :param label_debiasing: Finds a constant offset of the teacher's actions from the reward, and takes it out of the labels
+        (Box actions): a ``LabelDebiasing``. None, the default, takes the labels as they are, as the paper does.
     :param fast: Whether to train on the fast path: the same numbers up to rounding, in a fraction of the time. None takes it
         in iterations that imitate, where it covers the model, and otherwise the plain path, which is PPO to the last bit.
         True takes it also where nothing is imitated, and is an error where it does not cover the model; False never
@@ -117,6 +120,7 @@ class RPD(ImitationTraining, PPO):
         label_batch_size: int = 256,
         label_asynchronously: bool = True,
         max_missing_labels: float = 0.5,
+        label_debiasing: LabelDebiasing | None = None,
         fast: bool | None = None,
         bf16: bool = False,
     ) -> None:
@@ -156,6 +160,7 @@ class RPD(ImitationTraining, PPO):
         self.label_batch_size = label_batch_size
         self.label_asynchronously = label_asynchronously
         self.max_missing_labels = max_missing_labels
+        self.label_debiasing = label_debiasing
         self.fast = fast
         self.bf16 = bf16
 

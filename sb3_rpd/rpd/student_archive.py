@@ -12,6 +12,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.type_aliases import GymEnv
 
 from sb3_rpd.common.archive import pack, unpack
+from sb3_rpd.common.label_debiasing import LabelDebiasing
 from sb3_rpd.common.losses import ImitationLoss
 from sb3_rpd.common.wording import cut
 from sb3_rpd.rpd.imitation_coefficient import ImitationCoefficient
@@ -23,6 +24,7 @@ class StudentArchive(ImitationCoefficient, OnPolicyAlgorithm):
     """The ``save`` and ``load`` of an algorithm with a teacher; see ``LabeledRollouts``."""
 
     imitation_loss: str | ImitationLoss
+    label_debiasing: LabelDebiasing | None
     _label_generator: np.random.Generator
 
     def _excluded_save_params(self) -> list[str]:
@@ -40,7 +42,7 @@ class StudentArchive(ImitationCoefficient, OnPolicyAlgorithm):
             "_has_said_plain_ppo",
         ]
         # In the archive's ``rpd_state``, where a plain PPO that loads the student does not look
-        packed = ["imitation_loss", "imitation_coef", "_label_generator", "_current_imitation_coef"]
+        packed = ["imitation_loss", "imitation_coef", "label_debiasing", "_label_generator", "_current_imitation_coef"]
         return [*super()._excluded_save_params(), *of_this_process, *packed]
 
     def save(
@@ -60,6 +62,7 @@ class StudentArchive(ImitationCoefficient, OnPolicyAlgorithm):
         self.rpd_state = {
             "imitation_loss": pack(self.imitation_loss),
             "imitation_coef": self._packed_imitation_coef(),
+            "label_debiasing": pack(self.label_debiasing),
             # No pickle: those of numpy's generators do not survive a change of numpy's version
             "label_generator": self._label_generator.bit_generator.state,
         }
@@ -107,6 +110,8 @@ class StudentArchive(ImitationCoefficient, OnPolicyAlgorithm):
         kept = state.keys() - kwargs.keys() - custom.keys()
         if "imitation_loss" in kept:
             model.imitation_loss = unpack(state["imitation_loss"], "imitation_loss")
+        if "label_debiasing" in kept:
+            model.label_debiasing = unpack(state["label_debiasing"], "label_debiasing")
         if "imitation_coef" in kept:
             if state["imitation_coef"] is None:
                 raise RuntimeError(

@@ -64,6 +64,12 @@ def test_table_of_rows(folder: Path) -> None:
     assert row_of(table, title(SPARSE)) == ["25%", "25% (0 to 50)", "75% (50 to 100)"]
 
 
+def test_one_seed_has_no_interval(tmp_path: Path) -> None:
+    put(tmp_path, SPARSE, "ppo", result(32))
+    table = of_all_rows(collect("fast", tmp_path), ("ppo",))
+    assert row_of(table, title(SPARSE)) == ["-", "25% (one seed)"]
+
+
 def test_table_of_methods(folder: Path) -> None:
     collected = collect("fast", folder)
     [(methods, rows)] = collected.comparisons()

@@ -44,6 +44,7 @@ def test_ppos_arguments_come_first_with_ppos_defaults() -> None:
         "label_batch_size": 256,
         "label_asynchronously": True,
         "max_missing_labels": 0.5,
+        "label_debiasing": None,
         "fast": None,
         "bf16": False,
     }
