@@ -260,7 +260,7 @@ def test_other_beginnings_of_a_rollout(stack: str, wrapped: bool, meddle: Callab
 def test_observation_that_is_replaced_where_nobody_looks_is_missing_and_said_once() -> None:
     model = learn(make_model(dummy()))
     model._last_obs = model.env.reset()
-    with pytest.warns(UserWarning, match=r"Labels are missing: model\._last_obs was replaced.*teacher/missing") as caught:
+    with pytest.warns(UserWarning, match=r"Labels are missing.*: model\._last_obs was replaced.*teacher/missing") as caught:
         learn(model, reset_num_timesteps=False)
     assert model.missing == N_ENVS
     assert len(caught) == 1
