@@ -73,9 +73,12 @@ NEWEST_TORCH ?= torch
 test-newest: $(VENV)-newest/.ready
 	$(VENV)-newest/bin/python -m pytest -m "$(WITHOUT_SIMULATOR)" $(PYTEST_ARGS)
 
-$(VENV)-newest/.ready: setup.cfg pyproject.toml
+$(VENV)-newest/.torch:
 	$(NEWEST_PYTHON) -m venv $(VENV)-newest
-	$(VENV)-newest/bin/python $(PIP_INSTALL) --upgrade $(NEWEST_TORCH)
+	$(VENV)-newest/bin/python $(PIP_INSTALL) $(NEWEST_TORCH)
+	touch $@
+
+$(VENV)-newest/.ready: $(VENV)-newest/.torch setup.cfg pyproject.toml
 	$(VENV)-newest/bin/python $(PIP_INSTALL) --upgrade --upgrade-strategy eager --editable ".[tests,extra]"
 	touch $@
 

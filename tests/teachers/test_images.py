@@ -43,6 +43,7 @@ def test_the_only_images_are_found_and_the_frame_among_several():
 )
 def test_what_is_missing_is_said_with_what_is_there(offered, name, candidates):
     with pytest.raises(
-        TeacherError, match=rf"^The teacher looks at .*'qpos' \(float64 of shape \(4,\)\).*{candidates} could.*Name one\.$"
+        TeacherError,
+        match=rf"^The teacher looks at .*'qpos' \(float64 of shape \(4,\)\).* of which {candidates} could.*Name one\.$",
     ):
         find(offered, name)
