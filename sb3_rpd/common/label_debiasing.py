@@ -1,6 +1,7 @@
 """Finds a constant offset of the teacher's actions from the reward alone, and takes it out of the labels."""
 
 import math
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from sb3_rpd.common.buffers import TeacherLabelsMixin
 _CHUNK = 4096
 
 
+@dataclass
 class LabelDebiasing:
     """
     Learns one offset for each dimension of the action, which is added to the teacher's labels.
@@ -38,18 +40,19 @@ class LabelDebiasing:
     :raises ValueError: if a setting is out of its range.
     """
 
-    def __init__(self, step_size: float = 0.05, start: float = 0.25, limit: float = 0.5) -> None:
-        if not 0.0 < step_size < math.inf:
-            raise ValueError(f"LabelDebiasing's step_size must be finite and > 0, not {step_size}.")
-        if not 0.0 <= start < 1.0:
-            raise ValueError(f"LabelDebiasing's start is a part of the training, in [0, 1), not {start}.")
-        if not 0.0 <= limit < math.inf:
-            raise ValueError(f"LabelDebiasing's limit must be finite and >= 0, not {limit}.")
-        self.step_size = step_size
-        self.start = start
-        self.limit = limit
-        #: What is added to the labels, in action units, of shape (action_dim,); None before the first rollout.
-        self.bias: np.ndarray | None = None
+    step_size: float = 0.05
+    start: float = 0.25
+    limit: float = 0.5
+    #: What is added to the labels, in action units, of shape (action_dim,); None before the first rollout.
+    bias: np.ndarray | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.step_size < math.inf:
+            raise ValueError(f"LabelDebiasing's step_size must be finite and > 0, not {self.step_size}.")
+        if not 0.0 <= self.start < 1.0:
+            raise ValueError(f"LabelDebiasing's start is a part of the training, in [0, 1), not {self.start}.")
+        if not 0.0 <= self.limit < math.inf:
+            raise ValueError(f"LabelDebiasing's limit must be finite and >= 0, not {self.limit}.")
 
     def check(self, action_space: spaces.Space[Any], squash_output: bool) -> None:
         """
