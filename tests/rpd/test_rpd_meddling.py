@@ -260,7 +260,7 @@ def test_other_beginnings_of_a_rollout(stack: str, wrapped: bool, meddle: Callab
 def test_observation_that_is_replaced_where_nobody_looks_is_missing_and_said_once() -> None:
     model = learn(make_model(dummy()))
     model._last_obs = model.env.reset()
-    with pytest.warns(UserWarning, match=r"Labels are missing: model\._last_obs was replaced.*teacher/missing") as caught:
+    with pytest.warns(UserWarning, match=r"Labels are missing from .*: model\._last_obs was replaced.*teacher/missing") as caught:
         learn(model, reset_num_timesteps=False)
     assert model.missing == N_ENVS
     assert len(caught) == 1
@@ -339,6 +339,7 @@ class BlindRPD(RPD):
         super().train()
 
 
+@pytest.mark.filterwarnings("ignore:Labels are missing")
 @pytest.mark.parametrize("stacked", [False, True])
 @pytest.mark.parametrize("n_steps", [1, 5])
 @pytest.mark.parametrize("meddle", [None, reset, evaluate])
@@ -368,6 +369,7 @@ def test_states_that_look_the_same_to_the_student(stacked: bool, n_steps: int, m
         assert 7 * n_steps * N_ENVS <= model.n_labels < 12 * n_steps * N_ENVS
 
 
+@pytest.mark.filterwarnings("ignore:Labels are missing")
 @pytest.mark.parametrize("stacked", [False, True])
 def test_reset_to_what_looks_the_same(stacked: bool) -> None:
     """Each rollout begins with a reset, and each observation after a reset is zero: the labels are of the new episode."""
