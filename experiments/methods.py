@@ -10,11 +10,9 @@ from experiments.dagger import DAgger
 from experiments.worlds.world import World
 from sb3_rpd import RPD
 from sb3_rpd.common.gates import RewardTrendGate
+from sb3_rpd.common.label_debiasing import LabelDebiasing
 from sb3_rpd.common.losses import Cosine
-
-#: RPD as its documentation recommends it: what it is given beside the world's settings and the coefficient of its loss.
-#: Empty as long as that is the paper's RPD; the method is then left out of the runs.
-RECOMMENDED: dict[str, Any] = {}
+from sb3_rpd.common.schedules import CosineCoef
 
 
 @dataclass(frozen=True)
@@ -51,6 +49,12 @@ def _aggregating(world: World) -> dict[str, Any]:
     return {"imitation_loss": "mse", "n_epochs": 4 * world.settings["n_epochs"]}
 
 
+def _recommended(world: World) -> dict[str, Any]:
+    # Imitation ends after 60% of the training, and meanwhile an offset of the teacher is taken out of its labels
+    annealed = CosineCoef(world.coefs["mse"], 0.0, end_fraction=0.6)
+    return {"imitation_coef": annealed, "label_debiasing": LabelDebiasing(start=0.05)}
+
+
 #: What the teacher achieves by itself, in the episodes in which the students are evaluated.
 TEACHER = "teacher"
 
@@ -63,5 +67,5 @@ METHODS: Mapping[str, Method] = {
     "ppd": Method("PPD (KL)", RPD, _imitating("kl"), needs_distribution=True),
     "directional": Method("directional, shut off", RPD, _directional),
     "dagger": Method("DAgger", DAgger, _aggregating),
-    "recommended": Method("RPD, recommended", RPD, lambda world: {"imitation_coef": world.coefs["mse"], **RECOMMENDED}),
+    "recommended": Method("RPD, annealed and de-biased", RPD, _recommended),
 }

@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from experiments.methods import METHODS, RECOMMENDED, TEACHER
+from experiments.methods import METHODS, TEACHER
 from experiments.worlds import WORLDS
 
 #: The seeds whose results are reported. Settings are to be chosen on others, from ``TUNING_SEED`` on.
 SEEDS = {"fast": tuple(range(10)), "maniskill2": tuple(range(5))}
 TUNING_SEED = 1000
 
-_STUDENTS = tuple(name for name in METHODS if name != TEACHER and (name != "recommended" or RECOMMENDED))
+_STUDENTS = tuple(name for name in METHODS if name != TEACHER)
 #: Where not all methods are compared.
 _FEW = tuple(name for name in _STUDENTS if name in ("ppo", "rpd", "dagger", "recommended"))
 
