@@ -16,7 +16,7 @@ class StepCostWrapper(gym.Wrapper[Any, Any, Any, Any]):
     Where a dense reward is positive and success ends the episode, an agent that stops just short of success goes on being
     paid, and learns to stop there. Here a step pays ``reward - max_reward``, and a step that ends in success at least 0.
 
-    That mends it for every discount and time limit: a step short of success pays at most 0, so an agent that never succeeds
+    That corrects it for every discount and time limit: a step short of success pays at most 0, so an agent that never succeeds
     gets a discounted sum of numbers <= 0 from wherever it is, cut off or bootstrapped; success now is worth at least 0.
 
     Where episodes end by time alone, the reward differs by a constant from the one before, and so does nothing that an agent
