@@ -21,7 +21,8 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from toy_distributions import gaussian, gsde, labels_of, tensor
 
 from sb3_rpd.common.labels import TeacherLabels
-from sb3_rpd.common.losses import KL, L1, MSE, NLL, Cosine, Huber, ImitationLoss, make_imitation_loss
+from sb3_rpd.common.loss_names import make_imitation_loss
+from sb3_rpd.common.losses import KL, L1, MSE, NLL, Cosine, Huber, ImitationLoss
 
 BOX = spaces.Box(-1.0, 1.0, (2,))
 END_EFFECTOR = spaces.Box(-1.0, 1.0, (7,))
