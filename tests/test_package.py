@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 HEAVY = ("transformers", "sapien", "mani_skill2", "matplotlib", "tensorboard", "websockets")
 
 
-FOLDERS = (".ci", ".github", "benchmarks", "docs", "examples", "sb3_rpd", "scripts", "tests")
+FOLDERS = (".ci", ".github", "benchmarks", "docs", "examples", "experiments", "sb3_rpd", "scripts", "tests")
 FILES = (
     *(".pre-commit-config.yaml", ".readthedocs.yaml", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "LICENSE"),
     *("MANIFEST.in", "Makefile", "README.md", "pyproject.toml", "setup.cfg"),
