@@ -3,7 +3,7 @@
 from importlib.metadata import version as installed_version
 
 project = "sb3_rpd"
-author = "the sb3_rpd authors"
+author = "sb3_rpd contributors"
 project_copyright = f"2026, {author}"
 release = version = installed_version("sb3_rpd")
 

@@ -1,4 +1,4 @@
-"""Camera poses and the settings that ManiSkill2 gets (sb3_rpd/envs/cameras.py)."""
+"""Camera poses and the settings that ManiSkill2 gets (sb3_rpd/envs/maniskill2/cameras.py)."""
 
 from typing import Any
 

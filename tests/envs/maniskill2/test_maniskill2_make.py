@@ -1,4 +1,4 @@
-"""The ManiSkill2 environments as Stable-Baselines3 sees them (sb3_rpd/envs/maniskill2.py and its wrapper)."""
+"""The ManiSkill2 environments as Stable-Baselines3 sees them (sb3_rpd/envs/maniskill2/make.py and its wrapper)."""
 
 from collections.abc import Callable
 from typing import Any

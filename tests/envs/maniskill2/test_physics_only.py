@@ -1,4 +1,4 @@
-"""Environments without a renderer against those with one (sb3_rpd/envs/physics_only.py)."""
+"""Environments without a renderer against those with one (sb3_rpd/envs/maniskill2/physics_only.py)."""
 
 import gymnasium as gym
 import numpy as np

@@ -1,4 +1,4 @@
-"""The scripted teachers' view of the cube tasks (sb3_rpd/envs/privileged.py)."""
+"""The scripted teachers' view of the cube tasks (sb3_rpd/envs/maniskill2/privileged.py)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What teachers are shown (sb3_rpd/envs/sources.py), also through ``TeacherActionWrapper``."""
+"""What teachers are shown (sb3_rpd/envs/maniskill2/sources.py), also through ``TeacherActionWrapper``."""
 
 import numpy as np
 import pytest
