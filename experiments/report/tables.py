@@ -91,8 +91,10 @@ def of_steps_to_half(collected: Collected, methods: Sequence[str]) -> str:
     for row in collected.rows:
         compared = [method for method in methods if method in row.methods and collected.results[row][method]]
         medians = {method: float(np.median(collected.scores(row, method, steps_to_half))) for method in compared}
-        of_ppo = medians.get("ppo", math.inf)
-        cells = [_steps(medians[method], of_ppo, method) if method in medians else "" for method in methods]
+        of_ppo = medians.get("ppo")
+        cells = [
+            _steps(medians[method], None if method == "ppo" else of_ppo) if method in medians else "" for method in methods
+        ]
         rows.append([title(row), *cells])
     return markdown(["", *map(label, methods)], rows)
 
@@ -119,9 +121,10 @@ def _improvement(ours: list[np.ndarray], theirs: list[np.ndarray]) -> str:
     return _estimated(both, lambda tasks: probability_of_improvement(tasks[: len(ours)], tasks[len(ours) :]))
 
 
-def _steps(median: float, of_ppo: float, method: str) -> str:
+def _steps(median: float, of_ppo: float | None) -> str:
     if math.isinf(median):
         return "never"
-    if method == "ppo":
-        return f"{median:,.0f}"
-    return f"{median:,.0f}" + (f" ({of_ppo / median:.1f})" if math.isfinite(of_ppo) else " (PPO never)")
+    steps = f"{median:,.0f}"
+    if of_ppo is None:
+        return steps
+    return f"{steps} (PPO never)" if math.isinf(of_ppo) else f"{steps} ({of_ppo / median:.1f})"

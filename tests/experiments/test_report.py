@@ -104,6 +104,11 @@ def test_what_never_succeeds_is_said(tmp_path: Path) -> None:
     assert row_of(table, title(SPARSE)) == ["never", "20,000 (PPO never)", ""]
 
 
+def test_what_was_not_run_is_not_said_to_fail(tmp_path: Path) -> None:
+    put(tmp_path, SPARSE, "rpd", result(128, half_at=20_000))
+    assert row_of(of_steps_to_half(collect("fast", tmp_path), ("ppo", "rpd")), title(SPARSE)) == ["", "20,000"]
+
+
 def test_results_of_other_settings_are_left_out(folder: Path) -> None:
     path = results.path_of(SPARSE.run("rpd", 1), folder)
     path.write_text(path.read_text().replace('"n_epochs": 4', '"n_epochs": 5'))
