@@ -49,7 +49,7 @@ def _aggregating(world: World) -> dict[str, Any]:
     return {"imitation_loss": "mse", "n_epochs": 4 * world.settings["n_epochs"]}
 
 
-def _recommended(world: World) -> dict[str, Any]:
+def _annealed(world: World) -> dict[str, Any]:
     # Imitation ends after 60% of the training, and meanwhile an offset of the teacher is taken out of its labels
     annealed = CosineCoef(world.coefs["mse"], 0.0, end_fraction=0.6)
     return {"imitation_coef": annealed, "label_debiasing": LabelDebiasing(start=0.05)}
@@ -67,5 +67,5 @@ METHODS: Mapping[str, Method] = {
     "ppd": Method("PPD (KL)", RPD, _imitating("kl"), needs_distribution=True),
     "directional": Method("directional, shut off", RPD, _directional),
     "dagger": Method("DAgger", DAgger, _aggregating),
-    "recommended": Method("RPD, annealed and de-biased", RPD, _recommended),
+    "annealed": Method("RPD, annealed and de-biased", RPD, _annealed),
 }
