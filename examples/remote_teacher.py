@@ -35,7 +35,7 @@ def make_teacher() -> OpenVLATeacher:
 @contextmanager
 def served_teacher(checkpoint: str, unnorm_key: str) -> Iterator[str]:
     """Run `sb3-rpd serve` at a free port, yield its address, and end it."""
-    command = [sys.executable, "-m", "sb3_rpd.cli", "serve", "remote_teacher:make_teacher", "--port", "0"]
+    command = [sys.executable, "-m", "sb3_rpd", "serve", "remote_teacher:make_teacher", "--port", "0"]
     settings = {
         "OPENVLA_CHECKPOINT": checkpoint,
         "OPENVLA_UNNORM_KEY": unnorm_key,

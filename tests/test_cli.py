@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import sb3_rpd
 from sb3_rpd.cli import main
 
 
@@ -18,6 +19,13 @@ def test_help_says_what_there_is(capsys):
             main(arguments)
         assert end.value.code == 0
         assert expected in capsys.readouterr().out
+
+
+def test_the_version_is_the_package_s(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out == f"sb3_rpd {sb3_rpd.__version__}\n"
 
 
 def test_help_does_not_show_the_key(capsys, monkeypatch):
@@ -46,7 +54,7 @@ def test_wrong_command_lines_are_refused(arguments, complaint, capsys, monkeypat
 
 
 def test_a_teacher_that_cannot_be_found_is_named():
-    command = [sys.executable, "-m", "sb3_rpd.cli", "serve", "no_such_module:teacher", "--port", "0"]
+    command = [sys.executable, "-m", "sb3_rpd", "serve", "no_such_module:teacher", "--port", "0"]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent, env={**os.environ})
     assert ended.returncode == 1
     assert ended.stderr.strip().splitlines()[-1].startswith("sb3-rpd: The module of the teacher 'no_such_module:teacher'")
@@ -81,7 +89,7 @@ def forgetful():
 )
 def test_check_shows_what_it_saw(teacher, status, printed, tmp_path):
     (tmp_path / "checked_parts.py").write_text(CHECKED)
-    command = [sys.executable, "-m", "sb3_rpd.cli", "check", teacher, "--env", "checked_parts:env"]
+    command = [sys.executable, "-m", "sb3_rpd", "check", teacher, "--env", "checked_parts:env"]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env={**os.environ})
     assert ended.returncode == status, ended.stderr
     lines = (ended.stdout + ended.stderr).splitlines()

@@ -31,7 +31,7 @@ def needs(program: Block) -> list[pytest.MarkDecorator]:
 @pytest.fixture(scope="module")
 def gpu_machine() -> Iterator[int]:
     """The port of a server with a teacher for Pendulum and the key that the documentation has."""
-    command = [sys.executable, "-m", "sb3_rpd.cli", "serve", "stand_ins:make_teacher", "--port", "0"]
+    command = [sys.executable, "-m", "sb3_rpd", "serve", "stand_ins:make_teacher", "--port", "0"]
     environment = ENVIRONMENT | {"SB3_RPD_API_KEY": "secret"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=HERE) as server:
         assert server.stdout is not None
@@ -110,7 +110,7 @@ def check_python(words: list[str]) -> None:
 
 def check_sb3_rpd(words: list[str]) -> None:
     usage = subprocess.run(
-        [sys.executable, "-m", "sb3_rpd.cli", words[1], "--help"], env=ENVIRONMENT, capture_output=True, text=True, check=True
+        [sys.executable, "-m", "sb3_rpd", words[1], "--help"], env=ENVIRONMENT, capture_output=True, text=True, check=True
     )
     for option in (word for word in words if word.startswith("--")):
         assert option in usage.stdout, f"sb3-rpd {words[1]} has no option {option}"

@@ -52,7 +52,7 @@ def serve(start_process):
     """Starts ``sb3-rpd serve`` in a process of its own, gives the process and the server's address."""
 
     def start(*arguments, **env):
-        process, line = start_process("-m", "sb3_rpd.cli", "serve", "--port", "0", *arguments, env={**os.environ, **env})
+        process, line = start_process("-m", "sb3_rpd", "serve", "--port", "0", *arguments, env={**os.environ, **env})
         return process, line.split(" at ")[1]
 
     return start

@@ -1,0 +1,32 @@
+"""The command line: ``sb3-rpd``, or ``python -m sb3_rpd``."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from sb3_rpd import __version__
+from sb3_rpd.cli import check, serve
+from sb3_rpd.common.errors import TeacherError
+
+#: Each module is a command: ``add(commands)`` declares it, and sets ``run(parser, arguments)``, which returns the exit status.
+COMMANDS = (check, serve)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """
+    Run one command.
+
+    :param arguments: The command line without the program's name; None takes that of the process.
+    :return: The exit status.
+    """
+    parser = argparse.ArgumentParser(prog="sb3-rpd", description="Refined Policy Distillation for Stable-Baselines3.")
+    parser.add_argument("--version", action="version", version=f"sb3_rpd {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        command.add(commands)
+    parsed = parser.parse_args(arguments)
+    try:
+        return int(parsed.run(parser, parsed))
+    except (TeacherError, ImportError, OSError, ValueError) as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 1
