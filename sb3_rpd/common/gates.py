@@ -66,6 +66,20 @@ class SuccessGate(Gate):
 
 
 @dataclass
+class FailureRateGate(Gate):
+    """
+    Open as far as the student fails: 1 - its success rate, the decay of QDagger (arXiv 2206.01626) with successes in the place
+    of returns and without a number that the teacher must reach. Open while the success rate is unknown. A student that seldom
+    fails is led by its reward; one that falls back gets its teacher back.
+
+    :param coef: The coefficient while the gate is open: a number, a schedule, or an SB3 schedule.
+    """
+
+    def factor(self, training: TrainingProgress) -> float:
+        return 1.0 - training.success_rate if _is_known(training.success_rate) else 1.0
+
+
+@dataclass
 class QDaggerGate(Gate):
     """
     Shuts little by little as the student's return nears its teacher's: max(1 - student / teacher, 0), the decay of QDagger

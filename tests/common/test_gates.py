@@ -1,5 +1,6 @@
 """Gates against numbers worked out by hand, through pickling and wrong arguments."""
 
+import functools
 import math
 import pickle
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from stable_baselines3.common.utils import LinearSchedule as SB3LinearSchedule
 from toy_schedules import CountsDown, training
 
-from sb3_rpd.common.gates import QDaggerGate, RewardTrendGate, SuccessGate
+from sb3_rpd.common.gates import FailureRateGate, QDaggerGate, RewardTrendGate, SuccessGate
 from sb3_rpd.common.schedules import CosineCoef, LinearCoef
 
 
@@ -24,6 +25,13 @@ def test_success_gate_is_open_while_the_student_is_worse(success_rate, expected)
 def test_success_gate_opens_again():
     gate = SuccessGate(0.5)
     assert [gate(training(success_rate=rate)) for rate in (0.2, 0.6, 0.4)] == [1.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("success_rate", "expected"), [(None, 2.0), (math.nan, 2.0), (0.0, 2.0), (0.25, 1.5), (0.75, 0.5), (1.0, 0.0), (0.5, 1.0)]
+)
+def test_failure_rate_gate_is_open_as_far_as_the_student_fails(success_rate, expected):
+    assert FailureRateGate(coef=2.0)(training(success_rate=success_rate)) == expected
 
 
 @pytest.mark.parametrize(
@@ -78,19 +86,20 @@ def test_a_flat_return_of_any_size_does_not_count_as_rising(value, window):
 
 
 @pytest.mark.parametrize(
-    "make_gate", [lambda coef: SuccessGate(0.5, coef=coef), lambda coef: QDaggerGate(2.0, coef=coef), RewardTrendGate]
+    ("make_gate", "factor"),
+    [
+        (FailureRateGate, 0.75),
+        (functools.partial(SuccessGate, 0.5), 1.0),
+        (functools.partial(QDaggerGate, 2.0), 0.5),
+        (RewardTrendGate, 1.0),
+    ],
 )
-def test_gates_multiply_what_is_within(make_gate):
-    def gate(coef):
-        return make_gate(coef=coef) if make_gate is RewardTrendGate else make_gate(coef)
-
-    # open to one half in the case of QDagger, entirely in the others
-    now = training(0.25, 500, success_rate=0.1, mean_return=1.0)
-    factor = gate(1.0)(now)
-    assert factor in (0.5, 1.0)
-    assert gate(CosineCoef(timesteps=1000))(now) == pytest.approx(0.5 * factor)
-    assert gate(SB3LinearSchedule(4.0, 0.0, 1.0))(now) == pytest.approx(1.0 * factor)
-    assert gate(SuccessGate(0.05))(now) == 0.0
+def test_gates_multiply_what_is_within(make_gate, factor):
+    now = training(0.25, 500, success_rate=0.25, mean_return=1.0)
+    assert make_gate(coef=1.0)(now) == factor
+    assert make_gate(coef=CosineCoef(timesteps=1000))(now) == pytest.approx(0.5 * factor)
+    assert make_gate(coef=SB3LinearSchedule(4.0, 0.0, 1.0))(now) == pytest.approx(1.0 * factor)
+    assert make_gate(coef=SuccessGate(0.05))(now) == 0.0
 
 
 def test_the_schedule_within_is_asked_while_the_gate_is_shut():
@@ -107,7 +116,7 @@ def test_the_schedule_within_is_asked_while_the_gate_is_shut():
     )
 )
 def test_gates_stay_within_zero_and_one_whatever_training_shows(history):
-    for gate in (SuccessGate(0.3), QDaggerGate(1e-3), RewardTrendGate(window=2, patience=2)):
+    for gate in (FailureRateGate(), SuccessGate(0.3), QDaggerGate(1e-3), RewardTrendGate(window=2, patience=2)):
         for success_rate, mean_return in history:
             assert 0.0 <= gate(training(success_rate=success_rate, mean_return=mean_return)) <= 1.0
 
