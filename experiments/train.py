@@ -107,9 +107,11 @@ def _train_student(run: Run) -> dict[str, Any]:
     model.learn(run.steps, callback=CallbackList([exploring, keep_best]))
 
     evaluation_env = world.make_env(run.task, None, run.reward, world.n_envs, EVALUATION_SEED)
-    last = _evaluate(model, evaluation_env, world)
-    keep_best.restore()
-    best = _evaluate(model, evaluation_env, world)
+    best = last = _evaluate(model, evaluation_env, world)
+    found_at, _ = keep_best.best
+    if found_at != model.num_timesteps:
+        keep_best.restore()
+        best = _evaluate(model, evaluation_env, world)
     for finished in (evaluation_env, selection_env, training_env):
         finished.close()
     return {
@@ -117,7 +119,7 @@ def _train_student(run: Run) -> dict[str, Any]:
         "curve": exploring.curve,
         "selection": [(steps, round(evaluation.success_rate, 3)) for steps, evaluation in keep_best.evaluations],
         "last": _as_json(last),
-        "best": {**_as_json(best), "found_at": keep_best.best[0]},
+        "best": {**_as_json(best), "found_at": found_at},
         "queries": teacher.queries if teacher is not None else 0,
     }
 
