@@ -30,16 +30,14 @@ import maniskill2_demo as demo
 
 from sb3_rpd.common.gates import SuccessGate
 
-COEF = demo.IMITATION["imitation_coef"]
-
 #: What RPD is told about the labels, beside the demo's settings. 0.29 is the success rate of the demo's teacher by itself,
 #: which is where SuccessGate closes by its definition; 0.5 leaves the teacher in place for longer.
 VARIANTS: dict[str, dict[str, Any]] = {
     "all": {},
     "every-5th": {"label_every": 5},
     "fraction-0.2": {"label_fraction": 0.2},
-    "gate-0.29": {"imitation_coef": SuccessGate(0.29, coef=COEF)},
-    "gate-0.5": {"imitation_coef": SuccessGate(0.5, coef=COEF)},
+    "gate-0.29": {"imitation_coef": SuccessGate(0.29, coef=demo.COEF)},
+    "gate-0.5": {"imitation_coef": SuccessGate(0.5, coef=demo.COEF)},
 }
 BASELINES = ("teacher", "ppo")
 
@@ -57,13 +55,13 @@ _OPTIONS = ("task", "reward", "gamma", "timesteps", "episodes", "log_std_init")
 
 
 def rpd_arguments(variant: str, options: argparse.Namespace) -> dict[str, Any]:
-    return demo.IMITATION | VARIANTS.get(variant, {}) | {"fast": options.fast}
+    return {"imitation_coef": demo.COEF} | VARIANTS.get(variant, {}) | {"fast": options.fast}
 
 
 def settings_of(variant: str, options: argparse.Namespace) -> dict[str, Any]:
     """Everything that a result depends on, as JSON gives it back."""
     settings: dict[str, Any] = {name: getattr(options, name) for name in _OPTIONS}
-    settings |= {"teacher": demo.TEACHER_FLAWS, "n_envs": demo.N_ENVS, "episode_steps": demo.EPISODE_STEPS}
+    settings |= {"teacher": demo.TEACHERS[options.teacher], "n_envs": demo.N_ENVS, "episode_steps": demo.EPISODE_STEPS}
     settings |= {"ppo": demo.SETTINGS, "rpd": rpd_arguments(variant, options)}
     loaded: dict[str, Any] = json.loads(json.dumps(settings, default=repr))
     return loaded
@@ -176,7 +174,7 @@ def main() -> None:
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
 
-    shared = ["--reward", args.reward, "--gamma", str(args.gamma)]
+    shared = ["--teacher", "noisy", "--reward", args.reward, "--gamma", str(args.gamma)]
     shared += ["--quick"] if args.quick else ["--timesteps", str(args.timesteps)] if args.timesteps else []
     results = Results(args.output / "results.jsonl")
     by_variant: dict[str, list[dict[str, Any]]] = {variant: [] for variant in args.variants}

@@ -1,12 +1,14 @@
 """
 RPD against its teacher and against PPO on the ManiSkill2 simulator: some minutes on two cores, no GPU.
 
-The teacher is a scripted controller that is made about as bad as a vision-language-action model off its training data:
-noise on each action, and nonsense in some states. PPO and RPD then train side by side, one process and one core each, with
-the same settings, seed and steps; RPD also asks the teacher what it would have done. All three are counted over the same
-held-out episodes, the students with their deterministic actions.
+The teacher is a scripted controller that is made about as bad as a vision-language-action model off its training data: it
+reaches beside the cube, always to the same side, with noise on each action, and does nonsense in some states. PPO and RPD then
+train side by side, one process and one core each, with the same settings, seed and steps; RPD also asks the teacher what it
+would have done. Of each student the policy is kept that does best in episodes of its own, and all three are counted over
+the same held-out episodes, the students with their deterministic actions.
 
     python examples/maniskill2_demo.py                    # everything lands in runs/demo
+    python examples/maniskill2_demo.py --teacher noisy --reward sparse
     python examples/maniskill2_demo.py --task PickCube-v0 --timesteps 300000
     python examples/maniskill2_demo.py --quick            # does it run? too short to learn anything
 """
@@ -17,7 +19,7 @@ import json
 import multiprocessing
 import pathlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,13 +29,21 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
-from sb3_rpd import RPD, TeacherActionWrapper
+from sb3_rpd import RPD, TeacherActionWrapper, recommended
+from sb3_rpd.common.history import HistoryWrapper, read_past
 from sb3_rpd.envs import RenderingUnavailableError, make_maniskill2_vec_env, privileged_state
+from sb3_rpd.evaluation import KeepBest
 from sb3_rpd.evaluation.intervals import wilson_interval
 from sb3_rpd.teachers import DegradedTeacher, SB3Teacher, ScriptedTeacher, TeacherEvaluation, evaluate_teacher
 
-# What the teacher is made to do wrong
-TEACHER_FLAWS: dict[str, Any] = dict(noise_std=0.4, wrong_fraction=0.1)
+# How many steps the late gripper is late
+LATE_BY = 88
+# What each teacher is made to do wrong
+TEACHERS: dict[str, dict[str, Any]] = {
+    "biased": dict(bias=(0.4, 0.4, 0, 0, 0, 0, 0), noise_std=0.4, wrong_fraction=0.1),
+    "noisy": dict(noise_std=0.4, wrong_fraction=0.1),
+    "late-gripper": dict(gripper_delay=LATE_BY),
+}
 
 # Of both students
 SETTINGS: dict[str, Any] = dict(
@@ -45,12 +55,13 @@ SETTINGS: dict[str, Any] = dict(
     device="cpu",
 )
 # Of RPD alone
-IMITATION: dict[str, Any] = dict(imitation_coef=5.0)
+COEF = 5.0
 
 N_ENVS = 8
 EPISODE_STEPS = 100
-# The environments train from the seeds at --seed and are evaluated from here on
-EVALUATION_SEED = 1_000_000
+# The environments train from the seeds at --seed; the best policy is chosen in episodes from the first of these on, and the
+# results are counted in episodes from the second on
+SELECTION_SEED, EVALUATION_SEED = 500_000, 1_000_000
 
 
 def make_envs(task: str, n_envs: int, seed: int, **kwargs: Any) -> VecEnv:
@@ -61,8 +72,18 @@ def show_teacher(env: Any) -> TeacherActionWrapper:
     return TeacherActionWrapper(env, observation={"privileged": privileged_state})
 
 
-def make_teacher(task: str, seed: int) -> DegradedTeacher:
-    return DegradedTeacher(ScriptedTeacher(task), **TEACHER_FLAWS, seed=seed)
+def show_late_teacher(env: Any) -> TeacherActionWrapper:
+    remembering = HistoryWrapper(env, privileged_state, length=LATE_BY)
+    return TeacherActionWrapper(remembering, observation={"privileged": privileged_state, "privileged_past": read_past})
+
+
+def make_teacher_envs(options: argparse.Namespace, seed: int, **kwargs: Any) -> VecEnv:
+    show = show_late_teacher if options.teacher == "late-gripper" else show_teacher
+    return make_envs(options.task, N_ENVS, seed, reward=options.reward, wrap=show, **kwargs)
+
+
+def make_teacher(options: argparse.Namespace, seed: int) -> DegradedTeacher:
+    return DegradedTeacher(ScriptedTeacher(options.task), **TEACHERS[options.teacher], seed=seed)
 
 
 class PrintProgress(BaseCallback):
@@ -91,24 +112,28 @@ class PrintProgress(BaseCallback):
             )
 
 
-def train(name: str, options: argparse.Namespace, imitation: dict[str, Any] = IMITATION) -> None:
+def train(name: str, options: argparse.Namespace, imitation: Mapping[str, Any] | None = None) -> None:
     """Train one student, evaluate it, and leave model, statistics, logs and result in its folder."""
     th.set_num_threads(1)
     folder = options.output / name.lower()
-    ends = dict(end_on_success=not options.continue_after_success)
-    env = make_envs(options.task, N_ENVS, options.seed, reward=options.reward, wrap=show_teacher, **ends)
+    env = make_teacher_envs(options, options.seed, end_on_success=not options.continue_after_success)
     env = VecNormalize(env, norm_reward=False)
     policy = dict(net_arch=[256, 256], log_std_init=options.log_std_init)
     settings = dict(SETTINGS, gamma=options.gamma, seed=options.seed, policy_kwargs=policy)
     if name == "RPD":
-        teacher = make_teacher(options.task, options.seed)
-        model: PPO = RPD("MlpPolicy", env, teacher=teacher, **settings, **imitation)
+        teacher = make_teacher(options, options.seed)
+        model: PPO = RPD("MlpPolicy", env, teacher=teacher, **settings, **(imitation or recommended(COEF)))
     else:
         model = PPO("MlpPolicy", env, **settings)
     model.set_logger(configure(str(folder), ["csv", "tensorboard"]))
+    selection_env = make_envs(options.task, N_ENVS, SELECTION_SEED, reward=options.reward)
+    keep_best = KeepBest(
+        selection_env, every=options.timesteps // 8, n_episodes=options.selection_episodes, seed=SELECTION_SEED
+    )
     started = time.monotonic()
-    model.learn(options.timesteps, callback=PrintProgress(name, options.timesteps))
+    model.learn(options.timesteps, callback=[PrintProgress(name, options.timesteps), keep_best])
     seconds = time.monotonic() - started
+    keep_best.restore()
     model.save(folder / "student.zip")
     env.save(str(folder / "vecnormalize.pkl"))
 
@@ -122,8 +147,8 @@ def train(name: str, options: argparse.Namespace, imitation: dict[str, Any] = IM
 
 def evaluate_teacher_alone(options: argparse.Namespace) -> TeacherEvaluation:
     """Let the teacher act by itself in the episodes in which the students are evaluated."""
-    env = make_envs(options.task, N_ENVS, EVALUATION_SEED, reward=options.reward, wrap=show_teacher)
-    teacher = make_teacher(options.task, EVALUATION_SEED)
+    env = make_teacher_envs(options, EVALUATION_SEED)
+    teacher = make_teacher(options, EVALUATION_SEED)
     evaluation = evaluate_teacher(teacher, env, options.episodes, seed=EVALUATION_SEED)
     env.close()
     return evaluation
@@ -142,7 +167,7 @@ def train_both(options: argparse.Namespace) -> None:
 
 
 def print_table(rows: list[tuple[str, dict[str, Any]]], options: argparse.Namespace) -> None:
-    print(f"\n{options.task}, {options.reward} reward, seed {options.seed}, ", end="")
+    print(f"\n{options.task}, {options.teacher} teacher, {options.reward} reward, seed {options.seed}, ", end="")
     print(f"{options.episodes} held-out episodes of at most {EPISODE_STEPS} steps\n")
     print("|         | success | 95% interval | return | episode length | environment steps | seconds of training |")
     print("|---------|---------|--------------|--------|----------------|-------------------|---------------------|")
@@ -202,11 +227,12 @@ def film_student(options: argparse.Namespace) -> pathlib.Path:
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", default="LiftCube-v0", choices=["LiftCube-v0", "PickCube-v0", "StackCube-v0"])
+    parser.add_argument("--teacher", default="biased", choices=list(TEACHERS), help="what it is made to do wrong")
     parser.add_argument(
         "--reward", default="dense", choices=["dense", "sparse", "maniskill2_dense"], help="of all environments"
     )
     parser.add_argument("--gamma", type=float, default=0.99, help="both students' discount factor")
-    parser.add_argument("--timesteps", type=int, default=60_000, help="environment steps for each of PPO and RPD")
+    parser.add_argument("--timesteps", type=int, default=80_000, help="environment steps for each of PPO and RPD")
     parser.add_argument("--episodes", type=int, default=100, help="held-out episodes of each evaluation")
     parser.add_argument("--seed", type=int, default=0)
     # Small, for grasping: a standard deviation of exp(-2) = 0.14 moves the hand by 14 mm a step
@@ -214,16 +240,17 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--continue-after-success", action="store_true", help="training episodes end by time alone")
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("runs/demo"))
     parser.add_argument("--quick", action="store_true", help="a run of seconds that shows only that everything works")
+    parser.add_argument("--selection-episodes", type=int, default=20, help="episodes of each choice of the best policy")
     options = parser.parse_args(arguments)
     if options.quick:
-        options.timesteps, options.episodes = 1_600, 2
+        options.timesteps, options.episodes, options.selection_episodes = 1_600, 2, 1
     return options
 
 
 def main() -> None:
     options = parse_arguments()
     options.output.mkdir(parents=True, exist_ok=True)
-    print(f"The teacher of {options.task} by itself: {TEACHER_FLAWS}")
+    print(f"The teacher of {options.task} by itself: {TEACHERS[options.teacher]}")
     teacher = evaluate_teacher_alone(options)
     print(f"succeeds in {teacher.successes} of {options.episodes} episodes. Now PPO and RPD train side by side.", flush=True)
     train_both(options)

@@ -8,8 +8,8 @@ from stable_baselines3 import PPO
 
 from experiments.dagger import DAgger
 from experiments.worlds.world import World
-from sb3_rpd import RPD
-from sb3_rpd.common.gates import FailureRateGate, RewardTrendGate
+from sb3_rpd import RPD, recommended
+from sb3_rpd.common.gates import RewardTrendGate
 from sb3_rpd.common.label_debiasing import LabelDebiasing
 from sb3_rpd.common.losses import Cosine
 from sb3_rpd.common.schedules import CosineCoef
@@ -55,10 +55,6 @@ def _annealed(world: World) -> dict[str, Any]:
     return {"imitation_coef": annealed, "label_debiasing": LabelDebiasing(start=0.05)}
 
 
-def _recommended(world: World) -> dict[str, Any]:
-    return {"imitation_coef": FailureRateGate(floor=0.2, coef=world.coefs["mse"]), "label_debiasing": LabelDebiasing()}
-
-
 #: What the teacher achieves by itself, in the episodes in which the students are evaluated.
 TEACHER = "teacher"
 
@@ -71,6 +67,6 @@ METHODS: Mapping[str, Method] = {
     "ppd": Method("PPD (KL)", RPD, _imitating("kl"), needs_distribution=True),
     "directional": Method("directional, shut off", RPD, _directional),
     "dagger": Method("DAgger", DAgger, _aggregating),
-    "recommended": Method("RPD, gated and de-biased", RPD, _recommended),
+    "recommended": Method("RPD, gated and de-biased", RPD, lambda world: recommended(world.coefs["mse"])),
     "annealed": Method("RPD, annealed and de-biased", RPD, _annealed),
 }

@@ -74,7 +74,7 @@ def test_table_has_medians_and_ranges(benchmark: ModuleType) -> None:
 
 
 def test_result_counts_only_for_the_settings_it_was_made_with(benchmark: ModuleType, tmp_path: Path) -> None:
-    options = benchmark.demo.parse_arguments(["--seed", "1"])
+    options = benchmark.demo.parse_arguments(["--teacher", "noisy", "--seed", "1"])
     options.fast = None
     run = {"variant": "gate-0.5", "seed": 1, "settings": benchmark.settings_of("gate-0.5", options)}
     benchmark.Results(tmp_path / "results.jsonl").add(run, {"successes": 98})
