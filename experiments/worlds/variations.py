@@ -19,18 +19,18 @@ from sapien.core import Pose  # noqa: E402
 
 @register_env("LiftSmallCube-v0", max_episode_steps=200)
 class LiftSmallCubeEnv(LiftCubeEnv):
-    """The cube is 2 cm wide. The teacher takes fingers so near to each other for empty, and opens them."""
+    """The cube is 2.2 cm wide. The teacher takes fingers so near to each other for empty, and opens them."""
 
     def _load_actors(self) -> None:
-        self.cube_half_size = np.array([0.01] * 3, np.float32)
+        self.cube_half_size = np.array([0.011] * 3, np.float32)
         super()._load_actors()
 
 
 @register_env("LiftCubeHigher-v0", max_episode_steps=200)
 class LiftCubeHigherEnv(LiftCubeEnv):
-    """The cube has to go up by 30 cm. The teacher sees the marker where LiftCube has it, at 20 cm, and stops there."""
+    """The cube has to go up by 23 cm. The teacher sees the marker where LiftCube has it, at 20 cm, and stops 2 cm above it."""
 
-    goal_height = 0.3
+    goal_height = 0.23
 
     def _initialize_task(self) -> None:
         self.goal_pos = self.obj.pose.p + np.array([0, 0, LiftCubeEnv.goal_height])
@@ -40,11 +40,11 @@ class LiftCubeHigherEnv(LiftCubeEnv):
 @register_env("LiftCubeBesideBlock-v0", max_episode_steps=200)
 class LiftCubeBesideBlockEnv(LiftCubeEnv):
     """
-    A fixed block stands so near to the cube that the teacher comes down on it with one finger. With the hand 1.5 cm to the
+    A fixed block stands so near to the cube that the teacher comes down on it with one finger. With the hand 1.2 cm to the
     other side there is room for the finger between the two.
     """
 
-    gap = 0.025
+    gap = 0.032
     block_half_size = (0.02, 0.02, 0.03)
 
     def _load_actors(self) -> None:
