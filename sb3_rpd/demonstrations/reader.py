@@ -44,7 +44,7 @@ class Demonstrations(Sequence[Frame]):
     def __init__(self, files: LeRobotFiles, indices: np.ndarray | None = None) -> None:
         self._files = files
         #: Where each frame is in the data set, int64 of shape (n,).
-        self.indices = np.arange(files.n_frames) if indices is None else np.asarray(indices, dtype=np.int64)
+        self.indices: np.ndarray = np.arange(files.n_frames) if indices is None else np.asarray(indices, dtype=np.int64)
 
     def __repr__(self) -> str:
         episodes = len(np.unique(self.episodes))
@@ -81,7 +81,7 @@ class Demonstrations(Sequence[Frame]):
     @property
     def actions(self) -> np.ndarray:
         """All labels, shape (n, d): ``Frame.action``."""
-        return self._files.actions[self.indices]
+        return np.asarray(self._files.actions[self.indices])
 
     @property
     def states(self) -> np.ndarray | None:
@@ -91,7 +91,7 @@ class Demonstrations(Sequence[Frame]):
     @property
     def episodes(self) -> np.ndarray:
         """The number of each frame's episode, int64 of shape (n,)."""
-        return self._files.episodes[self.indices]
+        return np.asarray(self._files.episodes[self.indices])
 
     @property
     def instructions(self) -> list[str]:

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from sb3_rpd.demonstrations.errors import DemonstrationsError
+
 #: What ``info.json`` says of the layout.
 CODEBASE_VERSION = "v3.0"
 
@@ -18,10 +20,6 @@ FILES_PER_CHUNK = 1000
 ACTION = "action"
 STATE = "observation.state"
 IMAGES = "observation.images."
-
-
-class DemonstrationsError(ValueError):
-    """A folder cannot be read as demonstrations, or what is to be added to it does not fit."""
 
 
 def read_info(folder: Path) -> dict[str, Any]:
@@ -40,6 +38,6 @@ def read_info(folder: Path) -> dict[str, Any]:
     version = info.get("codebase_version") if isinstance(info, dict) else None
     if version != CODEBASE_VERSION:
         raise DemonstrationsError(
-            f"{folder} is in LeRobot's layout {version!r}, and this reads {CODEBASE_VERSION}: convert it with LeRobot's own tools."
+            f"{folder} has LeRobot's layout {version!r}, not {CODEBASE_VERSION}: convert it with LeRobot's own tools."
         )
     return dict(info)

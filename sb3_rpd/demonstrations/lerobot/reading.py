@@ -9,31 +9,23 @@ from typing import Any
 import numpy as np
 
 from sb3_rpd.common.optional_imports import import_optional
+from sb3_rpd.demonstrations.errors import DemonstrationsError
 from sb3_rpd.demonstrations.lerobot.layout import (
     ACTION,
     DATA,
     EPISODES,
     IMAGES,
     STATE,
-    TASKS,
     VIDEOS,
-    DemonstrationsError,
     read_info,
 )
+from sb3_rpd.demonstrations.lerobot.parquet import import_parquet, read_columns, read_existing, read_instructions
 from sb3_rpd.demonstrations.lerobot.videos import VideoReader
 
 #: How many files are kept open.
 _OPEN_FILES = 128
 
 _EPISODE_COLUMNS = ("episode_index", "dataset_from_index", "dataset_to_index", "data/chunk_index", "data/file_index")
-
-
-def import_parquet() -> Any:
-    """
-    :return: The module ``pyarrow.parquet``.
-    :raises ImportError: if it is missing; names the extra.
-    """
-    return import_optional("pyarrow.parquet", extra="demonstrations")
 
 
 class LeRobotFiles:
@@ -54,14 +46,16 @@ class LeRobotFiles:
         self._are_videos = {name for name, feature in info["features"].items() if feature["dtype"] == "video"}
         self._episodes = _Episodes(folder, [IMAGES + camera for camera in self.cameras if IMAGES + camera in self._are_videos])
         names = [ACTION, *([STATE] if STATE in info["features"] else []), "index", "episode_index", "task_index", "timestamp"]
-        columns = self._read_columns(names)
+        columns = read_columns(self._episodes.tables, names)
+        # a killed recording may have left a file of an episode that it did not finish; its rows are the last
+        columns = {name: array[: self._episodes.n_frames] for name, array in columns.items()}
         #: How many frames there are.
         self.n_frames = len(columns["index"])
         self.actions: np.ndarray = columns[ACTION].reshape(self.n_frames, -1)
         self.states: np.ndarray | None = columns[STATE].reshape(self.n_frames, -1) if STATE in columns else None
         self.episodes: np.ndarray = columns["episode_index"]
         self._timestamps = columns["timestamp"]
-        texts = _read_texts(folder)
+        texts = read_instructions(folder)
         self.instructions = [texts[task] for task in columns["task_index"].tolist()]
         self._open_caches()
 
@@ -90,30 +84,18 @@ class LeRobotFiles:
         path, start = self._episodes.video_of(episode, key)
         return self._open_video(path).read(start + float(self._timestamps[index]))
 
-    def _read_columns(self, names: Sequence[str]) -> dict[str, np.ndarray]:
-        parquet = import_parquet()
-        parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
-        for path in self._episodes.tables:
-            table = _existing(parquet.read_table, path, columns=list(names))
-            for name in names:
-                parts[name].append(_to_array(table[name]))
-        columns = {name: np.concatenate(arrays) for name, arrays in parts.items()}
-        return {name: array[: self._episodes.n_frames] for name, array in columns.items()}
-
 
 class _Episodes:
     """Which file and which rows of it each episode has."""
 
     def __init__(self, folder: Path, video_keys: Sequence[str]) -> None:
-        parquet = import_parquet()
         names = list(_EPISODE_COLUMNS)
         for key in video_keys:
             names += [f"videos/{key}/{field}" for field in ("chunk_index", "file_index", "from_timestamp")]
         paths = sorted(folder.glob(EPISODES.split("{", maxsplit=1)[0] + "*/*.parquet"))
         if not paths:
             raise DemonstrationsError(f"{folder} has no episodes yet: its recording has not finished one.")
-        tables = [parquet.read_table(path, columns=names) for path in paths]
-        self._columns = {name: np.concatenate([_to_array(table[name]) for table in tables]) for name in names}
+        self._columns = read_columns(paths, names)
         self._folder = folder
         files = zip(self._columns["data/chunk_index"].tolist(), self._columns["data/file_index"].tolist(), strict=True)
         self._firsts: dict[tuple[int, int], int] = {}
@@ -148,7 +130,7 @@ class _Images:
     """
 
     def __init__(self, path: Path, key: str) -> None:
-        self._file = _existing(import_parquet().ParquetFile, path, memory_map=True)
+        self._file = read_existing(import_parquet().ParquetFile, path, memory_map=True)
         self._column = f"{key}.bytes"
         sizes = [self._file.metadata.row_group(group).num_rows for group in range(self._file.num_row_groups)]
         self._starts = np.cumsum([0, *sizes])
@@ -160,25 +142,3 @@ class _Images:
         encoded = cells[row - int(self._starts[group])].as_py()["bytes"]
         pillow = import_optional("PIL.Image", extra="demonstrations")
         return np.asarray(pillow.open(io.BytesIO(encoded)).convert("RGB"))
-
-
-def _existing(read: Any, path: Path, **options: Any) -> Any:
-    try:
-        return read(path, **options)
-    except FileNotFoundError:
-        raise DemonstrationsError(f"A file of the data set is missing: {path}.") from None
-
-
-def _to_array(column: Any) -> np.ndarray:
-    """A column as an array of shape (n,), or (n, k) where its cells are lists of one length k."""
-    whole = column.combine_chunks()
-    if not hasattr(whole, "flatten"):
-        return np.asarray(whole.to_numpy(zero_copy_only=False))
-    return np.asarray(whole.flatten().to_numpy(zero_copy_only=False).reshape(len(whole), -1))
-
-
-def _read_texts(folder: Path) -> dict[int, str]:
-    """The instructions by their numbers: a pandas frame whose index is the text."""
-    table = _existing(import_parquet().read_table, folder / TASKS)
-    (text,) = [name for name in table.column_names if name != "task_index"]
-    return dict(zip(table["task_index"].to_pylist(), table[text].to_pylist(), strict=True))

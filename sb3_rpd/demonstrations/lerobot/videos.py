@@ -1,13 +1,12 @@
 """Videos of a LeRobot data set: written at once, read frame by frame."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sb3_rpd.common.optional_imports import import_optional
-from sb3_rpd.demonstrations.lerobot.layout import DemonstrationsError
+from sb3_rpd.demonstrations.errors import DemonstrationsError
 
 # every second frame can be decoded without an earlier one, as in LeRobot's own videos: learners jump about in them
 _OPTIONS = {"g": "2", "crf": "23"}
@@ -22,14 +21,17 @@ def import_av() -> Any:
     return import_optional("av", extra="demonstrations")
 
 
-def write_video(path: Path, images: Sequence[np.ndarray], fps: int) -> None:
+def write_video(path: Path, images: np.ndarray, fps: int) -> None:
     """
     :param path: Where to.
-    :param images: uint8 arrays of one shape (height, width, 3), both sides even.
+    :param images: uint8 of shape (n, height, width, 3).
     :param fps: Images a second.
+    :raises ValueError: if a side is odd.
     """
     av = import_av()
-    height, width, _ = images[0].shape
+    height, width, _ = images.shape[1:]
+    if height % 2 or width % 2:
+        raise ValueError(f"A video's sides are even, and the images have {height} x {width} pixels: take another size.")
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=fps, options=_OPTIONS)
         stream.width, stream.height, stream.pix_fmt = width, height, PIXELS
