@@ -11,8 +11,8 @@ SIZE = 16
 
 class PaintedEnv(gym.Env):
     """
-    The observation is the dot's position in [-1, 1], which the first two numbers of an action move; the third is a gripper that
-    does nothing. The dot is in the middle, and the episode a success, where no coordinate is more than 0.1 from 0.
+    The observation is the dot's position in [-1, 1], which the first two numbers of an action move; the third is a gripper
+    that does nothing. The dot is in the middle, and the episode a success, where no coordinate is more than 0.1 from 0.
 
     :param max_steps: The time limit.
     :ivar rendered: How many frames were rendered.

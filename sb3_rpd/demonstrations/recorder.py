@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from inspect import isfunction
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from sb3_rpd.demonstrations.recordings import EpisodeWriter, Settings
 from sb3_rpd.teachers.resolve import make_teacher
 
 #: What ``format`` may say.
-FORMATS = ("lerobot", "maniskill")
+FORMATS = ("lerobot", "lerobot-video", "maniskill")
 
 # Attempts in a row without the success that is wanted, after which none is expected
 _PATIENCE = 200
@@ -71,9 +72,9 @@ def record(
     keep: Keep = 1.0,
     successes_only: bool = False,
     format: str = "lerobot",
-    video: bool = False,
     fps: int | None = None,
     seed: int = 0,
+    notes: Mapping[str, Any] | None = None,
     progress: Callable[[Recording], None] | None = None,
 ) -> Recording:
     """
@@ -98,39 +99,42 @@ def record(
         observed, so that images of others are not rendered. Frames of an episode are then not evenly spaced in time;
         the column ``step`` says where each belongs.
     :param successes_only: Whether episodes without success are thrown away and played again, differently.
-    :param format: "lerobot" for LeRobot v3.0; "maniskill" for ManiSkill's h5 and json, which have every state, that after the
-        last action too, and the simulator's own states.
-    :param video: Whether images become MP4 videos in place of PNGs ("lerobot").
+    :param format: "lerobot" for LeRobot v3.0 with images as PNGs, "lerobot-video" for MP4 videos in their place, which are
+        smaller and not exact; "maniskill" for ManiSkill's h5 and json, which have every state, that after the last action
+        too, and the simulator's own states.
     :param fps: Actions a second; None for what the environment says.
     :param seed: Of all that is random here.
-    :param progress: Called after each episode.
+    :param notes: What else, in JSON's types, tells this recording from others in the folder: settings of the environment,
+        which cannot be read off it.
+    :param progress: Called at the start and after each episode.
     :return: What the recording has.
     :raises DemonstrationsError: if the folder holds something else, or episodes that these do not fit.
     :raises TeacherError: if the teacher does not fit the environment.
     :raises ValueError: if an argument is out of its range, or if no episode is a success where only successes are wanted.
     """
     noise = ActionNoise() if noise is None else noise
-    _check(episodes, keep, format, video)
+    _check(episodes, keep, format)
     acting = None if teacher is None else make_teacher(teacher)
     set_up(acting, env.action_space)
     player = Player(env, acting, observation, instruction, noise, keep, whole=format == "maniskill")
     settings: Settings = {
-        "env": _name(env),
+        "env": str(env),
         "teacher": repr(acting),
         "instruction": instruction,
-        "observation": None if observation is None else sorted(observation),
-        "noise": {**asdict(noise), "levels": list(noise.levels), "weights": noise.weights and list(noise.weights)},
-        "keep": function_name(keep) if callable(keep) else keep,
+        "observation": None if observation is None else list(observation),
+        "noise": asdict(noise),
+        "keep": function_name(keep) if isfunction(keep) else repr(keep),
         "successes_only": successes_only,
         "seed": seed,
+        "notes": dict(notes or {}),
     }
     folder = Path(folder)
     with only_writer(folder):
         writer: EpisodeWriter
-        if format == "lerobot":
-            writer = LeRobotWriter(folder, fps=fps or _fps(env), robot=_name(env), video=video)
-        else:
+        if format == "maniskill":
             writer = ManiSkillWriter(folder, env)
+        else:
+            writer = LeRobotWriter(folder, fps=fps or _fps(env), robot=_name(env), video=format == "lerobot-video")
         try:
             return _record(player, writer, settings, episodes, progress)
         finally:
@@ -148,6 +152,8 @@ def _record(
     recording = Recording(episodes)
     for origin in writer.origins(number):
         recording.count(origin["frames"], origin["attempt"], origin["success"])
+    report = progress or (lambda recording: None)
+    report(recording)
     levels = player.noise.levels
     while recording.episodes < episodes:
         level = float(levels[recording.episodes % len(levels)])
@@ -161,8 +167,7 @@ def _record(
                 )
         writer.add(episode)
         recording.count(len(episode), episode.attempt, episode.success)
-        if progress is not None:
-            progress(recording)
+        report(recording)
     return recording
 
 
@@ -172,15 +177,15 @@ def _is_success(episode: Episode) -> bool:
     return episode.success
 
 
-def _check(episodes: int, keep: Keep, format: str, video: bool) -> None:
+def _check(episodes: int, keep: Keep, format: str) -> None:
     if episodes < 1:
         raise ValueError(f"episodes={episodes}: at least one is needed.")
     if not callable(keep) and not 0 < keep <= 1:
         raise ValueError(f"keep={keep} is not a share above 0 and at most 1.")
     if format not in FORMATS:
         raise ValueError(f"format={format!r} is none of {shortened(FORMATS)}.")
-    if format == "maniskill" and (video or keep != 1.0):
-        raise ValueError('format="maniskill" has every frame, as an image: leave video and keep out.')
+    if format == "maniskill" and keep != 1.0:
+        raise ValueError('format="maniskill" has every state: leave keep out.')
 
 
 def _name(env: gym.Env[Any, Any]) -> str:

@@ -53,6 +53,8 @@ class RecordingList:
 
     def begin(self, settings: Settings) -> int:
         """:return: The number of the recording with these settings, which is added if there is none."""
+        # as they are read again: tuples are lists in JSON
+        settings = json.loads(json.dumps(settings))
         if settings not in self._all:
             self._all.append(settings)
             write_json(self._path, self._all)

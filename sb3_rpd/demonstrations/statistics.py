@@ -1,7 +1,7 @@
-"""Statistics of demonstrations: LeRobot's, of every column, and OpenVLA's, of actions."""
+"""Statistics of the columns of demonstrations, as LeRobot has them."""
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
@@ -72,19 +72,3 @@ def merge(parts: Sequence[Statistics]) -> Statistics:
         **{name: average([part[name] for part in parts]) for name in QUANTILES},
         "count": np.array([int(counts.sum())]),
     }
-
-
-def action_statistics(actions: np.ndarray, mask: Sequence[bool] | np.ndarray | None = None) -> dict[str, Any]:
-    """
-    What OpenVLA's ``dataset_statistics.json`` and ``norm_stats`` say of one data set's actions.
-
-    :param actions: All of them, in the units in which the model is to answer, shape (n, d).
-    :param mask: Which dimensions are to be normalized, shape (d,); None for all but the last, the gripper.
-    :return: ``mean``, ``std``, ``min``, ``max``, ``q01``, ``q99`` and ``mask``, as lists.
-    """
-    actions = np.asarray(actions, dtype=np.float64)
-    if mask is None:
-        mask = np.arange(actions.shape[1]) < actions.shape[1] - 1
-    statistics = describe_vectors(actions)
-    numbers = {name: statistics[name].tolist() for name in ("mean", "std", "min", "max", "q01", "q99")}
-    return {**numbers, "mask": np.asarray(mask, dtype=bool).tolist()}
