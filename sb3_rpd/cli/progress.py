@@ -12,11 +12,12 @@ class Progress:
     Shows on standard error how much of the work is done, and how long the rest will take.
 
     :param total: How much there is to do.
+    :param unit: Of what: "episodes".
     :param done: How much of it was done before.
     """
 
-    def __init__(self, total: int, done: int = 0) -> None:
-        self._total, self._before = total, done
+    def __init__(self, total: int, unit: str, *, done: int = 0) -> None:
+        self._total, self._unit, self._before = total, unit, done
         self._started = time.monotonic()
         self._shown = -_PAUSE
         self._width = 0
@@ -33,8 +34,8 @@ class Progress:
             return
         self._shown = now
         made = done - self._before
-        left = (self._total - done) * (now - self._started) / made if made else 0.0
-        line = f"{done} of {self._total}: {note}" + ("" if is_last else f", {_duration(left)} left")
+        left = f", {_duration((self._total - done) * (now - self._started) / made)} left" if made and not is_last else ""
+        line = f"{done} of {self._total} {self._unit}, {note}{left}"
         if is_terminal:
             sys.stderr.write(f"\r{line:<{self._width}}" + ("\n" if is_last else ""))
             self._width = len(line)

@@ -130,7 +130,7 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
         env.close()
         if teacher is not None:
             teacher.close()
-    print(f"{arguments.to}: {_summary(recording)}")
+    print(f"{arguments.to}: {recording.episodes} episodes, {_summary(recording)}")
     return 0
 
 
@@ -180,8 +180,8 @@ def _keep(parser: argparse.ArgumentParser, shares: tuple[float, ...]) -> float |
 
 def _notes(arguments: argparse.Namespace) -> dict[str, Any]:
     """Which environment and which teacher it is, as far as these cannot say it themselves."""
-    named = {name: getattr(arguments, name) for name in ("task", "env", "camera", "size", "max_steps", "move_cube", "teacher")}
-    return {**named, "student": arguments.student and str(arguments.student.resolve())}
+    names = ("task", "env", "camera", "size", "max_steps", "teacher", "student", "vec_normalize")
+    return {name: str(value) for name in names if (value := getattr(arguments, name)) is not None}
 
 
 class _Lines:
@@ -192,15 +192,15 @@ class _Lines:
 
     def __call__(self, recording: Recording) -> None:
         if self._progress is None:
-            self._progress = Progress(recording.wanted, recording.episodes)
+            self._progress = Progress(recording.wanted, "episodes", done=recording.episodes)
         self._progress.show(recording.episodes, _summary(recording))
 
 
 def _summary(recording: Recording) -> str:
-    successes = "" if recording.successes is None else f", {recording.successes} of them successes"
+    successes = "" if recording.successes is None else f", {recording.successes} successes"
     failed = recording.attempts - recording.episodes
     thrown_away = f", {failed} attempts thrown away" if failed else ""
-    return f"{recording.episodes} episodes{successes}, {recording.frames} frames{thrown_away}"
+    return f"{recording.frames} frames{successes}{thrown_away}"
 
 
 def _numbers(text: str) -> tuple[float, ...]:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from lerobot.datasets.utils import dataset_to_policy_features
+from lerobot_specification import check_lerobot
 from toy_painted_env import SIZE, PaintedEnv, paint, to_the_middle
 
 from sb3_rpd.demonstrations import ActionNoise, Demonstrations, read_demonstrations, record
@@ -22,11 +23,8 @@ IMAGE = "observation.images.frame"
 
 
 def record_two_tasks(folder: Path, video: bool) -> Demonstrations:
-    options: dict[str, Any] = {
-        "teacher": to_the_middle,
-        "noise": ActionNoise((0.0, 0.5)),
-        "format": "lerobot-video" if video else "lerobot",
-    }
+    format = "lerobot-video" if video else "lerobot"
+    options: dict[str, Any] = {"teacher": to_the_middle, "noise": ActionNoise((0.0, 0.5)), "format": format}
     record(PaintedEnv(), folder, episodes=4, **options)
     record(PaintedEnv(), folder, episodes=3, instruction="do it again", **options)
     return read_demonstrations(folder)
@@ -98,6 +96,7 @@ def test_what_lerobot_writes_is_read(video: bool, tmp_path: Path) -> None:
             )
         theirs.save_episode()
     theirs.finalize()
+    check_lerobot(tmp_path / "theirs")
     ours = read_demonstrations(tmp_path / "theirs")
     assert len(ours) == len(written) == 15
     for frame, (episode, task, state, action) in zip(ours, written, strict=True):

@@ -26,8 +26,7 @@ def camera_frame(env: gym.Env[Any, Any]) -> np.ndarray:
     :param env: An environment from ``make_maniskill2_env`` with images: ``obs`` other than "state", or ``render_mode``.
     :return: uint8 array of shape (height, width, 3).
     """
-    frame: np.ndarray = env.get_wrapper_attr("camera_frame")()
-    return frame
+    return np.asarray(env.get_wrapper_attr("camera_frame")())
 
 
 def proprioception(env: gym.Env[Any, Any]) -> np.ndarray:
