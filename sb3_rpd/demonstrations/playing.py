@@ -65,7 +65,8 @@ class Player:
             action = act_alone(self.teacher, [_offered(info, observation)], self.env.action_space)[0]
             kept = notes.length == 0 or keep_rng.random() < (self.keep(self.env) if callable(self.keep) else self.keep)
             self._note_state(notes, observation, kept)
-            executed = disturb(np.ravel(action)).reshape(np.shape(action))
+            # an action without axes is a number for the environment
+            executed = disturb(np.ravel(action)).reshape(np.shape(action))[()]
             observation, reward, terminated, truncated, info = self.env.step(executed)
             ended = bool(terminated or truncated)
             if kept:

@@ -161,6 +161,7 @@ class LeRobotWriter:
         write_whole(target, lambda path: import_parquet().write_table(table, path, **options))
 
     def _write_info(self) -> None:
+        are_videos = any(feature["dtype"] == "video" for feature in self._features.values())
         info = {
             "codebase_version": CODEBASE_VERSION,
             "robot_type": self._robot,
@@ -173,7 +174,7 @@ class LeRobotWriter:
             "fps": self._fps,
             "splits": {"train": f"0:{len(self._episodes)}"},
             "data_path": DATA,
-            "video_path": VIDEOS if self._video else None,
+            "video_path": VIDEOS if are_videos else None,
             "features": self._features,
         }
         write_json(self._folder / INFO, info)
