@@ -1,5 +1,6 @@
 """A small environment that can be seen: a dot that is to be brought to the middle of a picture."""
 
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
@@ -58,3 +59,8 @@ def paint(position: np.ndarray) -> np.ndarray:
 def to_the_middle(observations: np.ndarray) -> np.ndarray:
     """A teacher for a ``PaintedEnv``: half of the way, and a gripper that is closed."""
     return np.column_stack([np.clip(-2.5 * observations, -1.0, 1.0), np.full(len(observations), -1.0)])
+
+
+def make_teacher() -> Callable[[np.ndarray], np.ndarray]:
+    """That teacher, for a command line."""
+    return to_the_middle

@@ -12,6 +12,7 @@ from gymnasium import spaces
 from sb3_rpd.cli.options import FACTORY_HELP, Commands, search_current_folder
 from sb3_rpd.cli.progress import Progress
 from sb3_rpd.common.factories import find_factory
+from sb3_rpd.common.teacher import Teacher
 from sb3_rpd.common.wording import cut
 from sb3_rpd.common.wrappers import ObservationSource, TeacherActionWrapper
 from sb3_rpd.demonstrations import FORMATS, ActionNoise, MoreNearCube, Recording, record
@@ -23,6 +24,7 @@ from sb3_rpd.envs import (
     proprioception,
     task_instruction,
 )
+from sb3_rpd.envs.maniskill2.cameras import HUMAN_CAMERA
 from sb3_rpd.teachers import SCRIPTED_TASKS, SB3Teacher, ScriptedTeacher, make_teacher
 
 _EXAMPLE = """example:
@@ -74,12 +76,10 @@ def add(commands: Commands) -> None:
         help="share of the states to keep, others are not rendered; a second one for those near the cube (default: 1)",
     )
     task = parser.add_argument_group("with --task")
-    task.add_argument("--camera", default="human", help="human, or one of the task's cameras (default: %(default)s)")
+    task.add_argument("--camera", help="human (the default), or one of the task's cameras")
     task.add_argument("--size", type=int, help=f"side of the images in pixels (default: {_IMAGE_SIZE}, or the student's)")
     task.add_argument("--max-steps", type=int, help="time limit of an episode (default: the task's own)")
-    task.add_argument(
-        "--move-cube", type=float, default=0.0, help="share of the episodes in which the cube jumps (default: 0)"
-    )
+    task.add_argument("--move-cube", type=float, help="share of the episodes in which the cube jumps (default: 0)")
     parser.set_defaults(run=run)
 
 
@@ -89,27 +89,16 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     :param arguments: The command line.
     :return: The exit status.
     """
+    _check(parser, arguments)
     search_current_folder()
-    if arguments.vec_normalize and not arguments.student:
-        parser.error("--vec-normalize is a student's: name it, --student")
-    student = SB3Teacher(arguments.student, arguments.vec_normalize) if arguments.student else None
-    if student is None and arguments.teacher is None and arguments.task is not None and arguments.task not in SCRIPTED_TASKS:
-        parser.error(f"{arguments.task} has no scripted controller: name a --teacher or a --student")
-    teacher = student or (make_teacher(arguments.teacher) if arguments.teacher else None)
-    sources: Mapping[str, ObservationSource] | None = None
-    if arguments.task is None:
-        env = find_factory(arguments.env, "environment")()
-        if not isinstance(env, gym.Env):
-            parser.error(f"--env {arguments.env} makes {cut(repr(env), 60)}, and one gymnasium environment is needed")
-    else:
-        env = _make_task(arguments, student)
-        sources = {arguments.camera: camera_frame, "state": proprioception}
-        teacher = teacher or ScriptedTeacher(arguments.task)
-    noise = ActionNoise(
-        arguments.noise,
-        weights=None if arguments.task is None else _NOISE_WEIGHTS,
-        gripper_flips=_GRIPPER_FLIPS if arguments.gripper_flips else 0.0,
-    )
+    teacher: Teacher | None = None
+    if arguments.student:
+        teacher = SB3Teacher(arguments.student, arguments.vec_normalize)
+    elif arguments.teacher:
+        teacher = make_teacher(arguments.teacher)
+    elif arguments.task:
+        teacher = ScriptedTeacher(arguments.task)
+    env, sources = _make_env(parser, arguments, teacher)
     try:
         recording = record(
             env,
@@ -118,8 +107,12 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
             episodes=arguments.episodes,
             instruction=arguments.instruction,
             observation=sources,
-            noise=noise,
-            keep=_keep(parser, arguments.keep),
+            noise=ActionNoise(
+                arguments.noise,
+                weights=_NOISE_WEIGHTS if arguments.task else None,
+                gripper_flips=_GRIPPER_FLIPS if arguments.gripper_flips else 0.0,
+            ),
+            keep=arguments.keep[0] if len(arguments.keep) == 1 else MoreNearCube(*reversed(arguments.keep)),
             successes_only=arguments.successes_only,
             format=arguments.format,
             seed=arguments.seed,
@@ -134,18 +127,41 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _make_task(arguments: argparse.Namespace, student: SB3Teacher | None) -> gym.Env[Any, Any]:
-    obs, size = _student_view(student)
-    return make_maniskill2_env(
+def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    if arguments.vec_normalize and not arguments.student:
+        parser.error("--vec-normalize is a student's: name it, --student")
+    if len(arguments.keep) > 2:
+        parser.error("--keep takes one share, or two: that of all states, and that of those near the cube")
+    if arguments.task is None:
+        for name in ("camera", "size", "max_steps", "move_cube"):
+            if getattr(arguments, name) is not None:
+                parser.error(f"--{name.replace('_', '-')} goes with --task: --env is made as it is")
+    elif not (arguments.teacher or arguments.student or arguments.task in SCRIPTED_TASKS):
+        parser.error(f"{arguments.task} has no scripted controller: name a --teacher or a --student")
+
+
+def _make_env(
+    parser: argparse.ArgumentParser, arguments: argparse.Namespace, teacher: Teacher | None
+) -> tuple[gym.Env[Any, Any], Mapping[str, ObservationSource] | None]:
+    """The environment, and what is recorded of it."""
+    if arguments.task is None:
+        env = find_factory(arguments.env, "environment")()
+        if not isinstance(env, gym.Env):
+            parser.error(f"--env {arguments.env} makes {cut(repr(env), 60)}, and one gymnasium environment is needed")
+        return env, None
+    camera = arguments.camera or HUMAN_CAMERA
+    obs, size = _student_view(teacher) if isinstance(teacher, SB3Teacher) else ("state", _IMAGE_SIZE)
+    env = make_maniskill2_env(
         arguments.task,
         obs,
-        camera=arguments.camera,
+        camera=camera,
         image_size=arguments.size or size,
         render_mode="rgb_array",
         max_episode_steps=arguments.max_steps,
         instruction=arguments.instruction,
         wrap=partial(_wrap, arguments=arguments),
     )
+    return env, {camera: camera_frame, "state": proprioception}
 
 
 def _wrap(env: gym.Env[Any, Any], arguments: argparse.Namespace) -> gym.Env[Any, Any]:
@@ -159,9 +175,9 @@ def _wrap(env: gym.Env[Any, Any], arguments: argparse.Namespace) -> gym.Env[Any,
     return TeacherActionWrapper(env, observation=offered, instruction=task_instruction)
 
 
-def _student_view(student: SB3Teacher | None) -> tuple[str, int]:
+def _student_view(student: SB3Teacher) -> tuple[str, int]:
     """What a student observes, in the words of ``make_maniskill2_env``, and the side of its images."""
-    space = spaces.Box(0, 1, (1,)) if student is None else student.model.observation_space
+    space = student.model.observation_space
     if isinstance(space, spaces.Dict):
         return "rgb+state", _side(space["rgb"])
     return ("rgb", _side(space)) if len(space.shape or ()) == 3 else ("state", _IMAGE_SIZE)
@@ -170,12 +186,6 @@ def _student_view(student: SB3Teacher | None) -> tuple[str, int]:
 def _side(image: spaces.Space) -> int:
     """Of a square image, channels first or last."""
     return int(sorted(image.shape or (_IMAGE_SIZE,))[-1])
-
-
-def _keep(parser: argparse.ArgumentParser, shares: tuple[float, ...]) -> float | MoreNearCube:
-    if len(shares) > 2:
-        parser.error("--keep takes one share, or two: that of all states, and that of those near the cube")
-    return shares[0] if len(shares) == 1 else MoreNearCube(near=shares[1], far=shares[0])
 
 
 def _notes(arguments: argparse.Namespace) -> dict[str, Any]:

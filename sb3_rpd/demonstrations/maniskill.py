@@ -15,7 +15,6 @@ from sb3_rpd.demonstrations.files import write_json, write_whole
 from sb3_rpd.demonstrations.recordings import RecordingList, Settings
 
 _H5, _JSON = "trajectory.h5", "trajectory.json"
-_RECORDINGS = "recordings.json"
 
 # Episodes that are finished and not yet in the one file, each in a file of its own
 _PARTS = ".episodes"
@@ -37,10 +36,9 @@ class ManiSkillWriter:
     def __init__(self, folder: Path, env: gym.Env[Any, Any]) -> None:
         self._h5py = import_optional("h5py", extra="demonstrations")
         self._folder = folder
+        self._recordings = RecordingList(folder, "recordings.json")
         self._description: dict[str, Any] = {"env_info": _describe(env), "commit_info": None, "episodes": []}
         if (folder / _JSON).exists():
-            if not (folder / _RECORDINGS).exists():
-                raise DemonstrationsError(f"{folder} holds episodes that were not recorded here: take another folder.")
             there = json.loads((folder / _JSON).read_text(encoding="utf-8"))
             if there["env_info"] != self._description["env_info"]:
                 raise DemonstrationsError(
@@ -48,7 +46,6 @@ class ManiSkillWriter:
                     "environment a folder: take another folder."
                 )
             self._description = there
-        self._recordings = RecordingList(folder / _RECORDINGS)
         self._n_merged = len(self._description["episodes"])
         self._entries: list[dict[str, Any]] = list(self._description["episodes"])
         while (part := self._part(len(self._entries))).exists():

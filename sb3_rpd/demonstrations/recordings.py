@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from sb3_rpd.demonstrations.episodes import Episode
+from sb3_rpd.demonstrations.errors import DemonstrationsError
 from sb3_rpd.demonstrations.files import write_json
 
 #: What tells one recording from another: who acts, where, with which noise; what JSON can hold.
@@ -44,12 +45,18 @@ class RecordingList:
     """
     The settings of a folder's recordings, in a file.
 
-    :param path: The file.
+    :param folder: The folder.
+    :param name: The file's path in it.
+    :raises DemonstrationsError: if the folder holds files, and not this one.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._all: list[Settings] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    def __init__(self, folder: Path, name: str) -> None:
+        self._path = folder / name
+        self._all: list[Settings] = []
+        if self._path.exists():
+            self._all = json.loads(self._path.read_text(encoding="utf-8"))
+        elif any(path.is_file() and not path.name.startswith(".") for path in folder.rglob("*")):
+            raise DemonstrationsError(f"{folder} holds files that were not recorded here in this format: take another folder.")
 
     def begin(self, settings: Settings) -> int:
         """:return: The number of the recording with these settings, which is added if there is none."""

@@ -60,10 +60,8 @@ def test_a_recording_that_is_killed_at_each_moment_is_the_same_in_the_end(format
 
 @pytest.mark.slow
 def test_the_command_goes_on_after_a_kill_from_outside(tmp_path):
-    (tmp_path / "parts.py").write_text(
-        "from toy_painted_env import PaintedEnv as env, to_the_middle\ndef teacher():\n    return to_the_middle\n"
-    )
-    command = [sys.executable, "-m", "sb3_rpd", "record", "--env", "parts:env", "--teacher", "parts:teacher", "--to", "demos"]
+    toy = ["--env", "toy_painted_env:PaintedEnv", "--teacher", "toy_painted_env:make_teacher"]
+    command = [sys.executable, "-m", "sb3_rpd", "record", *toy, "--to", "demos"]
     endless = [*command, "--episodes", "100000"]
     with subprocess.Popen(endless, cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.DEVNULL) as process:
         table = tmp_path / "demos/meta/episodes/chunk-000/file-000.parquet"

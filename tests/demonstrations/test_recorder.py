@@ -116,7 +116,8 @@ def test_successes_that_nobody_tells_cannot_be_wanted(tmp_path, monkeypatch):
             r"images.frame' is image of shape .* there and image of shape",
         ),
         ({"observation": {"side": lambda env: env.render()}}, r"'observation.images.frame' is .* there and missing here"),
-        ({"format": "lerobot-video"}, "'observation.images.frame' is image .* there and video"),
+        ({"format": "lerobot-video"}, "stores what cameras see as images: record that"),
+        ({"format": "maniskill"}, "not recorded here in this format"),
         ({"fps": 20}, "has 10 frames a second, not 20"),
     ],
 )

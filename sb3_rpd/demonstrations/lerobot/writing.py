@@ -58,9 +58,7 @@ class LeRobotWriter:
         if video:
             import_av()
         self._folder, self._fps, self._robot, self._video = folder, fps, robot, video
-        if (folder / INFO).exists() and not (folder / _RECORDINGS).exists():
-            raise DemonstrationsError(f"{folder} holds a data set that was not recorded here: take another folder.")
-        self._recordings = RecordingList(folder / _RECORDINGS)
+        self._recordings = RecordingList(folder, _RECORDINGS)
         self._instructions = read_instructions(folder) if (folder / TASKS).exists() else []
         self._episodes = EpisodeTable(folder)
         self._features: Features = {}
@@ -69,6 +67,10 @@ class LeRobotWriter:
             self._features = info["features"]
             if info["fps"] != fps:
                 raise DemonstrationsError(f"{folder} has {info['fps']} frames a second, not {fps}: take another folder.")
+            if self._images_are() not in (None, "video" if video else "image"):
+                raise DemonstrationsError(
+                    f"{folder} stores what cameras see as {self._images_are()}s: record that, or take another folder."
+                )
 
     def begin(self, settings: Settings) -> int:
         return self._recordings.begin(settings)
@@ -120,6 +122,10 @@ class LeRobotWriter:
         content = {name: {kind: value.tolist() for kind, value in found.items()} for name, found in statistics.items()}
         write_json(self._folder / STATS, content)
 
+    def _images_are(self) -> str | None:
+        """What images are stored as: "image" or "video"; None where there are none."""
+        return next((feature["dtype"] for name, feature in self._features.items() if name.startswith(IMAGES)), None)
+
     def _number_of(self, instruction: str) -> int:
         if instruction not in self._instructions:
             self._instructions.append(instruction)
@@ -161,7 +167,6 @@ class LeRobotWriter:
         write_whole(target, lambda path: import_parquet().write_table(table, path, **options))
 
     def _write_info(self) -> None:
-        are_videos = any(feature["dtype"] == "video" for feature in self._features.values())
         info = {
             "codebase_version": CODEBASE_VERSION,
             "robot_type": self._robot,
@@ -174,7 +179,7 @@ class LeRobotWriter:
             "fps": self._fps,
             "splits": {"train": f"0:{len(self._episodes)}"},
             "data_path": DATA,
-            "video_path": VIDEOS if are_videos else None,
+            "video_path": VIDEOS if self._images_are() == "video" else None,
             "features": self._features,
         }
         write_json(self._folder / INFO, info)
