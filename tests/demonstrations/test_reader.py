@@ -32,7 +32,7 @@ def shows(image, state):
 
 def test_frames_are_found_in_any_order(folder):
     frames = read_demonstrations(folder)
-    assert len(frames) == 64 or len(frames) > 30
+    assert len(frames) > 30
     for index in np.random.default_rng(0).permutation(len(frames)).tolist():
         frame = frames[index]
         assert shows(frame.images["frame"], frame.state)
