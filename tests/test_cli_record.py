@@ -119,6 +119,16 @@ def test_what_does_not_fit_is_one_sentence(tmp_path, capsys):
     assert last.startswith(f"sb3-rpd: {tmp_path} stores what cameras see as images")
 
 
+def test_ctrl_c_is_one_sentence(tmp_path, capsys, monkeypatch):
+    def interrupt(env: PaintedEnv, action: np.ndarray) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PaintedEnv, "step", interrupt)
+    command = ["--env", "toy_painted_env:PaintedEnv", "--teacher", "toy_painted_env:make_teacher", "--to", str(tmp_path)]
+    assert run(*command) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == f"{tmp_path}: stopped; the same command goes on"
+
+
 def test_progress_says_how_long_the_rest_takes(capsys, monkeypatch):
     now = [100.0]
     monkeypatch.setattr("sb3_rpd.cli.progress.time.monotonic", lambda: now[0])

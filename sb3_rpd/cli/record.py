@@ -1,6 +1,7 @@
 """``sb3-rpd record``: demonstrations of a teacher or of a trained student."""
 
 import argparse
+import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -119,6 +120,9 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
             notes=_notes(arguments),
             progress=_Lines(),
         )
+    except KeyboardInterrupt:
+        print(f"\n{arguments.to}: stopped; the same command goes on", file=sys.stderr)
+        return 130
     finally:
         env.close()
         if teacher is not None:

@@ -4,6 +4,7 @@ import shutil
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from torch.utils.data import DataLoader
 from toy_painted_env import PaintedEnv, paint, to_the_middle
 
 from sb3_rpd.demonstrations import ActionNoise, DemonstrationsError, read_demonstrations, record
@@ -51,6 +52,17 @@ def test_a_slice_and_a_copy_have_their_own_frames(folder):
     assert len(part) == len(list(part)) == 5
     np.testing.assert_array_equal(part.actions, frames.actions[5:20:3])
     assert shows(part.image(1), frames.states[8])
+
+
+def test_a_forked_process_reads_what_its_parent_has_read(folder):
+    frames = read_demonstrations(folder)
+    before = frames.image(3)
+    loader = DataLoader(frames, batch_size=1, num_workers=1, multiprocessing_context="fork", collate_fn=lambda batch: batch[0])
+    for index, frame in enumerate(loader):
+        if index == 3:
+            np.testing.assert_array_equal(frame.images["frame"], before)
+        assert shows(frame.images["frame"], frames.states[index])
+    assert index == len(frames) - 1
 
 
 def test_a_split_has_each_instruction_on_both_sides_and_no_episode_twice(folder):

@@ -41,9 +41,11 @@ class EpisodeTable:
         """
         number = len(self.rows) // _EPISODES_PER_FILE
         place = _place(number)
-        self.rows.append({**row, **{f"meta/episodes/{name}": value for name, value in place.items()}})
-        table = _table(self.rows[number * _EPISODES_PER_FILE :])
+        row = {**row, **{f"meta/episodes/{name}": value for name, value in place.items()}}
+        table = _table([*self.rows[number * _EPISODES_PER_FILE :], row])
         write_whole(self._path(number), lambda path: import_parquet().write_table(table, path))
+        # not before it is there: a Ctrl-C may come at any time
+        self.rows.append(row)
 
     def _path(self, number: int) -> Path:
         return self._folder / EPISODES.format(**_place(number))

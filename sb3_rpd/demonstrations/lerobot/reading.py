@@ -1,6 +1,7 @@
 """The tables and images of a LeRobot v3.0 data set, by frame."""
 
 import io
+import os
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -60,6 +61,7 @@ class LeRobotFiles:
         self._open_caches()
 
     def _open_caches(self) -> None:
+        self._process = os.getpid()
         self._open_table = lru_cache(_OPEN_FILES)(_Images)
         self._open_video = lru_cache(_OPEN_FILES)(VideoReader)
 
@@ -77,6 +79,9 @@ class LeRobotFiles:
         :param key: The images' column: "observation.images.NAME".
         :return: uint8 of shape (height, width, 3).
         """
+        if os.getpid() != self._process:
+            # the threads that decode an open video are not there in a forked process
+            self._open_caches()
         episode = int(self.episodes[index])
         if key not in self._are_videos:
             path, first = self._episodes.table_of(episode)
