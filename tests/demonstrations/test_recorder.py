@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from lerobot_specification import check_lerobot
 from toy_painted_env import PaintedEnv, paint, to_the_middle
@@ -124,7 +125,8 @@ def test_successes_that_nobody_tells_cannot_be_wanted(tmp_path, monkeypatch):
 def test_what_does_not_fit_is_refused(change, complaint, tmp_path):
     record_toy(tmp_path, episodes=2)
     with pytest.raises(DemonstrationsError, match=complaint) as refusal:
-        record_toy(tmp_path, **change)
+        record_toy(tmp_path, instruction="another one", **change)
+    assert pq.read_metadata(tmp_path / "meta/tasks.parquet").num_rows == 1
     assert "another folder" in str(refusal.value)
     assert len(str(refusal.value)) < 300 + len(str(tmp_path))
     assert len(np.unique(read_demonstrations(tmp_path).episodes)) == 2

@@ -80,7 +80,7 @@ class LeRobotFiles:
         :return: uint8 of shape (height, width, 3).
         """
         if os.getpid() != self._process:
-            # the threads that decode an open video are not there in a forked process
+            # forked processes share the position in a file that was open
             self._open_caches()
         episode = int(self.episodes[index])
         if key not in self._are_videos:

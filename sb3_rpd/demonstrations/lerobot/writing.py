@@ -83,9 +83,13 @@ class LeRobotWriter:
     def add(self, episode: Episode) -> None:
         number, first = len(self._episodes), self._episodes.n_frames
         columns = columns_of(episode)
-        task = self._number_of(episode.instruction)
+        known = [*self._instructions, episode.instruction]
+        task = known.index(episode.instruction)
         columns.update(index_columns(len(episode), self._fps, episode=number, first=first, task=task))
         self._check_features(describe_features(columns, self._fps, self._video))
+        if task == len(self._instructions):
+            write_whole(self._folder / TASKS, lambda path: import_parquet().write_table(tasks_table(known), path))
+            self._instructions = known
         place = {"chunk_index": number // FILES_PER_CHUNK, "file_index": number % FILES_PER_CHUNK}
         self._write_frames(columns, place)
         row = {
@@ -125,13 +129,6 @@ class LeRobotWriter:
     def _images_are(self) -> str | None:
         """What images are stored as: "image" or "video"; None where there are none."""
         return next((feature["dtype"] for name, feature in self._features.items() if name.startswith(IMAGES)), None)
-
-    def _number_of(self, instruction: str) -> int:
-        if instruction not in self._instructions:
-            self._instructions.append(instruction)
-            table = tasks_table(self._instructions)
-            write_whole(self._folder / TASKS, lambda path: import_parquet().write_table(table, path))
-        return self._instructions.index(instruction)
 
     def _check_features(self, features: Features) -> None:
         if not self._features:
