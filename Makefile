@@ -4,6 +4,7 @@
 #   make test       the tests                          make test-sb3   Stable-Baselines3's own tests, with RPD in place of PPO
 #   make test-newest         the tests without the simulator, on Python 3.12 with the newest numpy, torch and all else
 #   make test-transformers   OpenVLATeacher's tests with the lowest release of transformers that it works on
+#   make test-lerobot        demonstrations, read and written by the library LeRobot (some GB)
 #   make commit-checks       what to run before a commit: format, lint, type, and the tests that take seconds
 #   make lint       ruff                               make format     let ruff repair what it can
 #   make type       mypy                               make doc        the documentation, in docs/_build/html
@@ -16,7 +17,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-newest test-sb3 test-transformers commit-checks lint format type doc dist bench evidence clean
+.PHONY: help demo test test-newest test-sb3 test-transformers test-lerobot commit-checks lint format type doc dist bench evidence clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -93,6 +94,16 @@ $(VENV)-transformers/.ready: $(VENV)/.system setup.cfg pyproject.toml
 	$(VENV)-transformers/bin/python $(PIP_INSTALL) --editable ".[openvla]" pytest hypothesis "$(LOWEST_TRANSFORMERS)"
 	touch $@
 
+# Not a part of CI: it takes several GB. In a virtual environment of its own, since it wants an older torch
+LEROBOT ?= lerobot==0.4.4
+test-lerobot: $(VENV)-lerobot/.ready
+	$(VENV)-lerobot/bin/python -m pytest tests/demonstrations/real_lerobot.py $(PYTEST_ARGS)
+
+$(VENV)-lerobot/.ready: $(VENV)/.system setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)-lerobot
+	$(VENV)-lerobot/bin/python $(PIP_INSTALL) --editable ".[demonstrations]" "$(LEROBOT)" pytest pytest-timeout hypothesis
+	touch $@
+
 # One after the other, even with `make --jobs`: what ruff repairs is what is checked.
 commit-checks: $(VENV)/.extra-tests
 	$(MAKE) format
@@ -133,4 +144,4 @@ evidence: $(VENV)/.extra-extra
 	$(BIN)/python -m experiments.report
 
 clean:
-	rm -rf .venv .venv-newest .venv-transformers build dist docs/_build runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-newest .venv-transformers .venv-lerobot build dist docs/_build runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

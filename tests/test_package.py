@@ -18,7 +18,7 @@ import sb3_rpd
 ROOT = Path(__file__).parents[1]
 
 #: What only some users have, or what takes seconds to import.
-HEAVY = ("transformers", "sapien", "mani_skill2", "matplotlib", "tensorboard", "websockets")
+HEAVY = ("transformers", "sapien", "mani_skill2", "matplotlib", "tensorboard", "websockets", "pyarrow", "h5py", "av")
 
 
 FOLDERS = (".ci", ".github", "benchmarks", "docs", "examples", "experiments", "sb3_rpd", "scripts", "tests")
@@ -45,7 +45,9 @@ def test_everything_offered_is_there() -> None:
         assert getattr(sb3_rpd, name) is not None
 
 
-@pytest.mark.parametrize("module", ["sb3_rpd", "sb3_rpd.teachers", "sb3_rpd.envs", "sb3_rpd.common.schedules"])
+@pytest.mark.parametrize(
+    "module", ["sb3_rpd", "sb3_rpd.teachers", "sb3_rpd.envs", "sb3_rpd.common.schedules", "sb3_rpd.demonstrations"]
+)
 def test_import_is_light(module: str) -> None:
     code = f"import stable_baselines3, sys; before = set(sys.modules); import {module}; print(*(set(sys.modules) - before))"
     imported = {name.split(".")[0] for name in run_python(code).split()}

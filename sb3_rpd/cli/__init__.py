@@ -5,11 +5,11 @@ import sys
 from collections.abc import Sequence
 
 from sb3_rpd import __version__
-from sb3_rpd.cli import check, serve
+from sb3_rpd.cli import check, record, serve
 from sb3_rpd.common.errors import TeacherError
 
 #: Each module is a command: ``add(commands)`` declares it, and sets ``run(parser, arguments)``, which returns the exit status.
-COMMANDS = (check, serve)
+COMMANDS = (check, record, serve)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

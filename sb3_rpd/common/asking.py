@@ -65,6 +65,29 @@ def take_actions(infos: Sequence[TeacherInfo], action_space: spaces.Space) -> Ch
     return check_teacher_output(actions, action_space, len(infos), "The controller in the environment")
 
 
+def act_alone(teacher: Teacher | None, infos: Sequence[TeacherInfo], action_space: spaces.Space) -> np.ndarray:
+    """
+    What a teacher does in each environment where no student acts.
+
+    :param teacher: Whom to ask; None where controllers in the environments have answered.
+    :param infos: What it may see of each state.
+    :param action_space: The action space of one environment.
+    :return: Actions of shape (n, \\*action_space.shape), as the environments take them.
+    :raises TeacherError: if there is no teacher, or if it leaves a state unanswered.
+    """
+    if all("action" in info for info in infos):
+        output = take_actions(infos, action_space)
+    elif teacher is None:
+        raise TeacherError("There is no teacher, and the environments have no controller that acts.")
+    else:
+        output = ask_about(teacher, infos, action_space)
+    if output.complaint is not None:
+        who = "controller in the environment" if teacher is None else f"teacher {teacher!r}"
+        raise TeacherError(f"The {who} cannot act alone: {output.complaint}.")
+    actions = output.actions.reshape(len(infos), *(action_space.shape or ()))
+    return actions if isinstance(action_space, spaces.Box) else actions.astype(np.int64)
+
+
 def check_offer(infos: Sequence[TeacherInfo], action_space: spaces.Space) -> Questions | None:
     """
     Check what can be known before a teacher is asked: that the environments offer the same things, and that these are arrays.

@@ -5,14 +5,10 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium import spaces
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
-from sb3_rpd.common.asking import ask_about, take_actions
-from sb3_rpd.common.errors import TeacherError
-from sb3_rpd.common.teacher import Teacher
+from sb3_rpd.common.asking import act_alone
 from sb3_rpd.common.teacher_inputs import TeacherInputReader
-from sb3_rpd.common.type_aliases import TeacherInfo
 from sb3_rpd.common.wording import shortened
 from sb3_rpd.evaluation.intervals import wilson_interval
 from sb3_rpd.teachers.resolve import make_teacher
@@ -80,7 +76,7 @@ def evaluate_teacher(
     reader = TeacherInputReader(venv)
     inputs = reader.after_reset(venv.reset())
     while (counted < quota).any():
-        observations, rewards, dones, infos = venv.step(_act(teacher, inputs, venv.action_space))
+        observations, rewards, dones, infos = venv.step(act_alone(teacher, inputs, venv.action_space))
         inputs = reader.after_step(observations, dones, infos)
         returns += rewards
         lengths += 1
@@ -91,18 +87,6 @@ def evaluate_teacher(
             counted[i] += 1
         returns[dones], lengths[dones] = 0.0, 0
     return TeacherEvaluation(n_episodes, successes, float(total_return / n_episodes), float(total_length / n_episodes))
-
-
-def _act(teacher: Teacher, inputs: list[TeacherInfo], action_space: spaces.Space) -> np.ndarray:
-    """What the teacher does in each environment; where a controller in the environment has answered, that."""
-    if all("action" in entry for entry in inputs):
-        output = take_actions(inputs, action_space)
-    else:
-        output = ask_about(teacher, inputs, action_space)
-    if output.complaint is not None:
-        raise TeacherError(f"The teacher {teacher!r} cannot act alone: {output.complaint}.")
-    actions = output.actions.reshape(len(inputs), *(action_space.shape or ()))
-    return actions if isinstance(action_space, spaces.Box) else actions.astype(np.int64)
 
 
 def _is_success(info: dict[str, Any]) -> bool:

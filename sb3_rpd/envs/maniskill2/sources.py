@@ -19,6 +19,16 @@ def human_frame(env: gym.Env[Any, Any]) -> np.ndarray:
     return frame
 
 
+def camera_frame(env: gym.Env[Any, Any]) -> np.ndarray:
+    """
+    The present image of the camera that the environment was made with, where the student observes the state, too.
+
+    :param env: An environment from ``make_maniskill2_env`` with images: ``obs`` other than "state", or ``render_mode``.
+    :return: uint8 array of shape (height, width, 3).
+    """
+    return np.asarray(env.get_wrapper_attr("camera_frame")())
+
+
 def proprioception(env: gym.Env[Any, Any]) -> np.ndarray:
     """
     What the robot knows of itself, the same in each task.

@@ -86,10 +86,17 @@ class ManiSkill2Wrapper(gym.Wrapper[Any, np.ndarray, Any, np.ndarray]):
             self._human_frame = self._bare.render_rgb_array()
         return self._human_frame
 
+    def camera_frame(self) -> np.ndarray:
+        """
+        :return: The present image of the camera that the environment was made with, whatever it observes: uint8
+            (height, width, 3).
+        """
+        return self.render() if self._camera == HUMAN_CAMERA else self._camera_image()
+
     def _observe(self, observation: Any) -> Any:
         if self._obs == "state":
             return np.asarray(observation, dtype=np.float32)
-        rgb = self.render() if self._camera == HUMAN_CAMERA else self._camera_image()
+        rgb = self.camera_frame()
         return rgb if self._obs == "rgb" else {"rgb": rgb, "state": self._state_beside_images()}
 
     def _camera_image(self) -> np.ndarray:

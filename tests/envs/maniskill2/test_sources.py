@@ -5,6 +5,7 @@ import pytest
 
 from sb3_rpd.common.wrappers import TeacherActionWrapper
 from sb3_rpd.envs import (
+    camera_frame,
     human_frame,
     make_maniskill2_env,
     make_maniskill2_vec_env,
@@ -53,3 +54,17 @@ def test_teacher_and_student_share_one_frame() -> None:
     assert frame.dtype == np.uint8
     frame = env.step(np.zeros(7, np.float32))[0]
     assert human_frame(env) is frame
+
+
+@pytest.mark.rendering
+@pytest.mark.parametrize("camera", ["human", "base_camera"])
+def test_the_camera_s_frame_is_what_a_student_of_images_would_see(camera: str) -> None:
+    images = make_maniskill2_env("LiftCube-v0", "rgb", camera=camera, image_size=32)
+    states = make_maniskill2_env("LiftCube-v0", camera=camera, image_size=32, render_mode="rgb_array")
+    seen, _ = images.reset(seed=0)
+    states.reset(seed=0)
+    np.testing.assert_array_equal(camera_frame(states), seen)
+    action = np.array([0, 0, 1, 0, 0, 0, -1], np.float32)
+    seen = images.step(action)[0]
+    states.step(action)
+    np.testing.assert_array_equal(camera_frame(states), seen)
