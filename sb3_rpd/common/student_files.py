@@ -33,19 +33,23 @@ def load_student(path: str | Path, algorithm: type[BaseAlgorithm] | None = None)
 def student_class(path: str | Path) -> type[BaseAlgorithm]:
     """
     :param path: What ``save()`` of RPD, PPO or RecurrentPPO has written.
-    :return: PPO, which loads what RPD has saved, or sb3-contrib's RecurrentPPO.
+    :return: PPO, which loads what RPD has saved, or sb3-contrib's RecurrentPPO or MaskablePPO.
     :raises FileNotFoundError: if there is no such file.
     :raises ValueError: if the file is no archive of Stable-Baselines3, or of an algorithm that is none of these.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             settings = json.loads(archive.read("data"))
+            # the names of its parameters stand in there as they are
+            has_lstm = b"lstm_actor" in archive.read("policy.pth")
     except FileNotFoundError:
         raise
     except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
         raise ValueError(f"{path} is no archive that a Stable-Baselines3 model's save() writes ({cut(error)}).") from error
     if "clip_range" not in settings or "n_epochs" not in settings:
-        raise ValueError(f"{path} holds no student of RPD, PPO or RecurrentPPO.")
-    if "_last_lstm_states" in settings:
-        return import_optional("sb3_contrib", extra="recurrent").RecurrentPPO  # type: ignore[no-any-return]
-    return PPO
+        raise ValueError(f"{path} holds no student of RPD, PPO, RecurrentPPO or MaskablePPO.")
+    is_maskable = "sb3_contrib.common.maskable" in str(settings["policy_class"])
+    if not (has_lstm or is_maskable):
+        return PPO
+    contrib = import_optional("sb3_contrib", extra="recurrent")
+    return contrib.RecurrentPPO if has_lstm else contrib.MaskablePPO  # type: ignore[no-any-return]

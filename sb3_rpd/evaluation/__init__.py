@@ -10,9 +10,10 @@ from sb3_rpd.evaluation.aggregates import (
 from sb3_rpd.evaluation.intervals import wilson_interval
 from sb3_rpd.evaluation.keep_best import KeepBest
 from sb3_rpd.evaluation.teacher_check import TeacherCheck, check_teacher
-from sb3_rpd.evaluation.teacher_evaluation import TeacherEvaluation, evaluate_teacher
+from sb3_rpd.evaluation.teacher_evaluation import Episode, TeacherEvaluation, evaluate_teacher
 
 __all__ = [
+    "Episode",
     "Estimate",
     "KeepBest",
     "TeacherCheck",

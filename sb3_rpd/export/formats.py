@@ -12,6 +12,7 @@ import torch as th
 
 from sb3_rpd.common.errors import ExportError
 from sb3_rpd.common.optional_imports import import_optional
+from sb3_rpd.common.wording import cut
 
 #: Arrays by their names, the inputs or the outputs of an exported student.
 Arrays: TypeAlias = Mapping[str, np.ndarray]
@@ -32,13 +33,22 @@ def write_exported(module: th.nn.Module, inputs: Arrays, batch_axes: Mapping[str
     :param inputs: Arrays to trace it with, of at least two rows.
     :param batch_axes: Which axis of each input counts the rows.
     :param path: Where to, with the suffix of a format.
+    :raises ExportError: if the module is not one that the exporter can follow.
     """
     rows = th.export.Dim("batch", min=1)
     shapes = {name: {batch_axes[name]: rows} for name in inputs}
     tensors = {name: th.as_tensor(array) for name, array in inputs.items()}
     with th.no_grad(), _quiet():
-        program = th.export.export(module, (tensors,), dynamic_shapes=(shapes,))
-        _format_of(path).write(program, list(inputs), list(module(tensors)), path)
+        try:
+            program = th.export.export(module, (tensors,), dynamic_shapes=(shapes,))
+            _format_of(path).write(program, list(inputs), list(module(tensors)), path)
+        except ImportError:
+            raise
+        except Exception as error:
+            raise ExportError(
+                f"The student cannot be exported ({type(error).__name__}: {cut(error)}). A policy that decides in Python by the "
+                "values it sees has no such form."
+            ) from error
 
 
 def load_exported(path: str | Path) -> Run:

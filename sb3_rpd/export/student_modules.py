@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -102,7 +103,7 @@ def make_student_module(model: BaseAlgorithm, observations: RawObservations) -> 
         if taken:
             raise ExportError(f"The observation has an entry called {sorted(taken)[0]!r}, as the LSTM's state is: rename it.")
         return RecurrentStudentModule(policy, observations)
-    if type(model).__name__.startswith("Maskable"):
+    if "action_masks" in signature(policy._predict).parameters:
         raise ExportError(
             f"{type(model).__name__} acts by masks that the environment gives, and a file without them would take forbidden "
             "actions: such students cannot be exported."
