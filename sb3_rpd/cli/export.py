@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from sb3_rpd.cli.options import Commands, example, say
+from sb3_rpd.cli.options import Commands, HelpFormatter, example, say
 from sb3_rpd.common.student_files import load_student
 from sb3_rpd.export import export_student
 
@@ -15,7 +15,7 @@ def add(commands: Commands) -> None:
         help="write a student as an ONNX or torch.export file",
         description="Write a saved student as a file from raw observations to actions, and compare it with the student.",
         epilog=example("sb3-rpd export student.zip --vec-normalize vecnormalize.pkl --to student.onnx"),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     parser.add_argument("student", type=Path, help="what the student's save() has written")
     parser.add_argument("--to", type=Path, required=True, help="where to: a file that ends in .onnx or .pt2")

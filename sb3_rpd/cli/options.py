@@ -7,7 +7,16 @@ from typing import TypeAlias
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
+ENVIRONMENT_HELP = 'a gymnasium id, a ManiSkill2 task, or "package.module:function"'
+TEACHER_HELP = '"package.module:function", "scripted" (ManiSkill2\'s cube tasks), or the folder of an OpenVLA checkpoint'
 FACTORY_HELP = '"package.module:factory", called without arguments; found from the current folder too'
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+    """Leaves descriptions and examples as they are written, and says the default of each option that has one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default in (None, False) else super()._get_help_string(action)
 
 
 def search_current_folder() -> None:

@@ -62,7 +62,9 @@ def _read_schedule_name(name: str, value: str, kinds: tuple[str, ...]) -> tuple[
     match = _SCHEDULE.fullmatch(value)
     if match is None or match[1] not in kinds:
         examples = " or ".join(f'"{kind}_0.5"' for kind in kinds)
-        raise ValueError(f"{name} is a number or a schedule such as {examples}, which ends at 0; {cut(repr(value))} is neither.")
+        raise ValueError(
+            f"{name} is a number or a schedule such as {examples}, which ends at 0; {cut(repr(value))} is neither."
+        )
     return match[1], float(match[2])
 
 
@@ -90,11 +92,11 @@ def _build(name: str, value: Mapping[str, Any], classes: tuple[type, ...], neste
     made, arguments = next(iter(value.items()), (None, None))
     if len(value) != 1 or made not in by_name or not isinstance(arguments, Mapping | None):
         raise ValueError(
-            f"{name} is written as {{Name: {{argument: value}}}}, with one of the names {shortened(by_name, limit=9)}; this is "
-            f"{cut(repr(dict(value)))}."
+            f"{name} is written as {{Name: {{argument: value}}}}, with one of the names {shortened(by_name, limit=9)}; "
+            f"this is {cut(repr(dict(value)))}."
         )
     given = dict(arguments or {})
-    if nested in given:
+    if nested is not None and nested in given:
         given[nested] = _read_coef(nested, given[nested])
     try:
         return by_name[made](**given)

@@ -11,7 +11,8 @@ from sb3_rpd.common.errors import TeacherError
 
 def load_statistics(vec_normalize: VecNormalize | str | Path) -> VecNormalize:
     """
-    :param vec_normalize: The statistics, or the path that ``VecNormalize.save()`` wrote: a pickle, so one of somebody you trust.
+    :param vec_normalize: The statistics, or the path that ``VecNormalize.save()`` wrote: a pickle, so only somebody's whom you
+        trust.
     :return: A copy that no training changes any more.
     :raises TeacherError: if the file holds something else.
     """

@@ -14,9 +14,16 @@ from stable_baselines3.common.vec_env import VecNormalize
 from sb3_rpd.common.errors import ExportError
 from sb3_rpd.common.vec_normalize import load_statistics
 from sb3_rpd.export.formats import Arrays, Run, check_suffix, load_exported, write_exported
-from sb3_rpd.export.raw_observations import RawObservations
+from sb3_rpd.export.raw_observations import OBSERVATION, RawObservations, entries_of
 from sb3_rpd.export.samples import sample_observations
-from sb3_rpd.export.student_modules import EPISODE_START, STATES, example_states, make_student_module, ready_to_act
+from sb3_rpd.export.student_modules import (
+    EPISODE_START,
+    NEXT_STATES,
+    STATES,
+    example_states,
+    make_student_module,
+    ready_to_act,
+)
 
 #: The largest difference from the student's own output that rounding explains, as a share of the largest output, or of 1.
 TOLERANCE = 1e-4
@@ -58,17 +65,17 @@ def export_student(
     channels_first: bool | None = None,
 ) -> ExportReport:
     """
-    Export a student to a file that takes the environment's raw observations and gives the environment's actions: normalization,
-    the layout of images, and clipping or stretching are inside. The size of the batch is open.
+    Export a student to a file that takes the environment's raw observations and gives the environment's actions:
+    normalization, the layout of images, and clipping or stretching are inside. The size of the batch is open.
 
     Its actions are the deterministic ones. The file is compared with ``model.predict`` on observations of all sizes before it
     is left at ``path``.
 
-    :param model: The student: of RPD, PPO or any other of Stable-Baselines3's algorithms, or of sb3-contrib's RecurrentPPO. The
-        latter's file has the LSTM's state as input and output, and the input ``episode_start``.
+    :param model: The student: of RPD, PPO or any other of Stable-Baselines3's algorithms, or of sb3-contrib's RecurrentPPO.
+        The latter's file has the LSTM's state as input and output, and the input ``episode_start``.
     :param path: Where to: "....onnx" or "....pt2" (``torch.export``).
-    :param vec_normalize: The statistics of the student's own training, or the path that ``VecNormalize.save()`` wrote; None for
-        those of the ``VecNormalize`` in the model's own environment, if it has one.
+    :param vec_normalize: The statistics of the student's own training, or the path that ``VecNormalize.save()`` wrote; None
+        for those of the ``VecNormalize`` in the model's own environment, if it has one.
     :param channels_first: Whether the environment has the channels of its images first. None looks at the model's own
         environment; without one they are last there, as in most environments.
     :return: What the file takes and gives, and how well it agrees.
@@ -92,7 +99,7 @@ def export_student(
             inputs = _sample_inputs(model, observations, n, generator)
             outputs, one = _compare(model, statistics, run, inputs)
             difference, checked = max(difference, one), checked + n
-        described = _describe(inputs, axes), _describe(outputs, {f"next_{name}": 1 for name in STATES})
+        described = _describe(inputs, axes), _describe(outputs, dict.fromkeys(NEXT_STATES, 1))
         unchecked.replace(path)
     return ExportReport(path, *described, checked, difference)
 
@@ -135,10 +142,9 @@ def _compare(
 
 
 def _predict(model: BaseAlgorithm, statistics: VecNormalize | None, inputs: Arrays) -> dict[str, np.ndarray]:
-    is_dict = isinstance(model.observation_space, spaces.Dict)
-    names = model.observation_space.spaces if is_dict else ["observation"]
-    observation: Any = {name: inputs[name] for name in names}
-    observation = observation if is_dict else observation["observation"]
+    space = model.observation_space
+    observation: Any = {name: inputs[name] for name in entries_of(space)}
+    observation = observation if isinstance(space, spaces.Dict) else observation[OBSERVATION]
     if statistics is not None:
         observation = statistics.normalize_obs(observation)
     if EPISODE_START not in inputs:
@@ -146,7 +152,7 @@ def _predict(model: BaseAlgorithm, statistics: VecNormalize | None, inputs: Arra
     states = tuple(inputs[name] for name in STATES)
     action, next_states = model.predict(observation, states, inputs[EPISODE_START], deterministic=True)
     assert next_states is not None
-    return {"action": action, **{f"next_{name}": state for name, state in zip(STATES, next_states, strict=True)}}
+    return {"action": action, **dict(zip(NEXT_STATES, next_states, strict=True))}
 
 
 def _describe(arrays: Arrays, batch_axes: Mapping[str, int]) -> dict[str, str]:

@@ -46,8 +46,8 @@ def write_exported(module: th.nn.Module, inputs: Arrays, batch_axes: Mapping[str
             raise
         except Exception as error:
             raise ExportError(
-                f"The student cannot be exported ({type(error).__name__}: {cut(error)}). A policy that decides in Python by the "
-                "values it sees has no such form."
+                f"The student cannot be exported ({type(error).__name__}: {cut(error)}). A policy that decides in Python by "
+                "the values it sees has no such form."
             ) from error
 
 

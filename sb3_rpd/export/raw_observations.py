@@ -73,7 +73,7 @@ class RawObservations(th.nn.Module):
                 step = _Normalize(self.statistics[name], vec_normalize.epsilon, vec_normalize.clip_obs)
             if name in transposed:
                 assert isinstance(space, spaces.Box)
-                self.spaces[name] = spaces.Box(*(bound.transpose(1, 2, 0) for bound in (space.low, space.high)), dtype=np.uint8)
+                self.spaces[name] = spaces.Box(space.low.transpose(1, 2, 0), space.high.transpose(1, 2, 0), dtype=np.uint8)
                 step = _ChannelsFirst()
             steps.append(step)
         self.steps = th.nn.ModuleList(steps)
@@ -112,7 +112,11 @@ def _transposed_entries(
     model: BaseAlgorithm, observed: dict[str, spaces.Space[Any]], channels_first: bool | None
 ) -> frozenset[str]:
     """The names of the images that are channels last in the environment and channels first in the policy."""
-    images = {name for name, space in observed.items() if is_image_space(space) and is_image_space_channels_first(space)}
+    images = {
+        name
+        for name, space in observed.items()
+        if isinstance(space, spaces.Box) and is_image_space(space) and is_image_space_channels_first(space)
+    }
     if channels_first is not None or model.get_env() is None:
         return frozenset() if channels_first else frozenset(images)
     env = model.get_env()

@@ -9,19 +9,20 @@ import numpy as np
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
+from stable_baselines3.common.policies import BasePolicy
 
 from sb3_rpd.common.errors import ExportError
 from sb3_rpd.export.raw_observations import RawObservations
 
-#: What a recurrent student takes beside its observation, and gives beside its action under the name "next_...".
+#: What a recurrent student takes beside its observation, and gives beside its action.
 STATES = ("hidden_state", "cell_state")
+NEXT_STATES = ("next_hidden_state", "next_cell_state")
 #: Where a recurrent student forgets its state: at the first step of an episode.
 EPISODE_START = "episode_start"
 
 
 class _EnvironmentActions(th.nn.Module):
-    """From the policy's actions to the environment's: clipped to its Box, or stretched to it where a tanh has squashed them."""
+    """From the policy's actions to the environment's: clipped to its Box, or stretched to it if a tanh has squashed them."""
 
     low: th.Tensor
     high: th.Tensor
@@ -80,14 +81,14 @@ class RecurrentStudentModule(StudentModule):
         :return: The action and the next state.
         """
         policy: Any = self.policy
-        # RecurrentPPO's policy has an extract_features() of its own for the two networks of training
-        features = super(ActorCriticPolicy, policy).extract_features(self.observations(inputs), policy.pi_features_extractor)
+        # That of an actor and critic gives the features of both
+        features = BasePolicy.extract_features(policy, self.observations(inputs), policy.pi_features_extractor)
         keep = 1.0 - inputs[EPISODE_START].to(features.dtype).reshape(1, -1, 1)
         hidden, cell = (inputs[name] * keep for name in STATES)
         output, (hidden, cell) = policy.lstm_actor(features.unsqueeze(0), (hidden, cell))
         latent = policy.mlp_extractor.forward_actor(output.squeeze(0))
         action = policy._get_action_dist_from_latent(latent).get_actions(deterministic=True)
-        return {"action": self.actions(action), **{f"next_{name}": state for name, state in zip(STATES, (hidden, cell))}}
+        return {"action": self.actions(action), **dict(zip(NEXT_STATES, (hidden, cell), strict=True))}
 
 
 def make_student_module(model: BaseAlgorithm, observations: RawObservations) -> StudentModule:
