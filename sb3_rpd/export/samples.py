@@ -36,7 +36,7 @@ def sample_observations(space: spaces.Space[Any], statistics: Any, n: int, gener
 def _sample_box(space: spaces.Box, statistics: Any, n: int, generator: np.random.Generator) -> np.ndarray:
     low, high = space.low.astype(np.float64), space.high.astype(np.float64)
     if np.issubdtype(space.dtype, np.integer):
-        return np.floor(low + generator.random((n, *space.shape)) * (high - low + 1.0))
+        return np.asarray(np.floor(low + generator.random((n, *space.shape)) * (high - low + 1.0)))
     is_narrow = high - low <= _WIDEST
     uniform = np.where(is_narrow, low, 0.0) + generator.random((n, *space.shape)) * np.where(is_narrow, high - low, 1.0)
     if statistics is None:
