@@ -59,9 +59,7 @@ def load_from_hub(
         )
     hub = import_optional("huggingface_hub", extra="hub")
     files = [STUDENT, STATISTICS]
-    folder = Path(
-        hub.snapshot_download(repo_id, revision=revision, token=token, cache_dir=cache_dir, allow_patterns=files)
-    )
+    folder = Path(hub.snapshot_download(repo_id, revision=revision, token=token, cache_dir=cache_dir, allow_patterns=files))
     if not (folder / STUDENT).is_file():
         raise ValueError(f"{repo_id} has no {STUDENT}, so it was not made by push_to_hub.")
     statistics = folder / STATISTICS

@@ -64,7 +64,7 @@ def test_objects_and_imports() -> None:
     ("name", "value", "error", "message"),
     [
         ("imitation_coef", "5", ValueError, 'a number or a schedule such as "lin_0.5" or "cos_0.5"'),
-        ("learning_rate", "cos_0.1", ValueError, 'such as "lin_0.5", which ends at 0; \'cos_0.1\' is neither'),
+        ("learning_rate", "cos_0.1", ValueError, "such as \"lin_0.5\", which ends at 0; 'cos_0.1' is neither"),
         ("imitation_coef", {"Cosine": {}}, ValueError, "'CosineCoef', 'SuccessGate', 'QDaggerGate', 'RewardTrendGate'"),
         ("imitation_coef", {"LinearCoef": {}, "CosineCoef": {}}, ValueError, "written as {Name: {argument: value}}"),
         ("imitation_coef", {"CosineCoef": {"begin": 5.0}}, ValueError, "imitation_coef cannot be made: .*'begin'"),

@@ -132,7 +132,9 @@ def space(draw: st.DrawFn, bounded: bool) -> spaces.Space:
     if kind == "box":
         low = draw(st.floats(-100.0, 0.0, width=32))
         high = draw(st.sampled_from([1.0, 7.5] if bounded else [1.0, np.inf]))
-        return spaces.Box(low, high, draw(st.sampled_from([(1,), (5,), (2, 3)])), draw(st.sampled_from([np.float32, np.float64])))
+        return spaces.Box(
+            low, high, draw(st.sampled_from([(1,), (5,), (2, 3)])), draw(st.sampled_from([np.float32, np.float64]))
+        )
     if kind == "discrete":
         return spaces.Discrete(draw(st.integers(2, 9)))
     if kind == "multidiscrete":
