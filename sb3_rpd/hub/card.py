@@ -15,8 +15,8 @@ REPLAY, EXPORTED = "replay.gif", "student.onnx"
 _TEMPLATE = """\
 # {algorithm} student for {task}
 
-{replay}A policy for `{task}`, trained with [Refined Policy Distillation](https://arxiv.org/abs/2503.05833): PPO that imitates a
-teacher in the states that the student visits. Made with
+{replay}A policy for `{task}`, trained with [Refined Policy Distillation](https://arxiv.org/abs/2503.05833): PPO that imitates
+a teacher in the states that the student visits. Made with
 [Stable-Baselines3](https://github.com/DLR-RM/stable-baselines3) and [sb3_rpd](https://github.com/sb3-rpd/sb3_rpd).
 
 ## Results
@@ -39,8 +39,8 @@ student = load_from_hub("{repo_id}", trust_pickle=True)
 model, vec_normalize = student.model, student.vec_normalize
 ```
 
-`student.zip` is an archive of Stable-Baselines3{statistics}. Parts of it are pickles: loading it runs code that comes with it, so
-pass `trust_pickle=True` only if you trust its author.{exported}
+`student.zip` is an archive of Stable-Baselines3{statistics}. Parts of it are pickles: loading it runs code that comes with it,
+so pass `trust_pickle=True` only if you trust its author.{exported}
 """
 
 

@@ -37,8 +37,8 @@ def load_from_hub(
     cache_dir: str | Path | None = None,
 ) -> HubStudent:
     """
-    Load a student that ``push_to_hub`` has put on the hub. Without a connection (or with ``HF_HUB_OFFLINE=1``) it comes from the
-    cache of an earlier time. Needs ``pip install "sb3_rpd[hub]"``.
+    Load a student that ``push_to_hub`` has put on the hub. Without a connection (or with ``HF_HUB_OFFLINE=1``) it comes from
+    the cache of an earlier time. Needs ``pip install "sb3_rpd[hub]"``.
 
     :param repo_id: The repository: "user/name".
     :param trust_pickle: Your consent to load pickles of this repository's author, which run code of their choice.
@@ -54,8 +54,8 @@ def load_from_hub(
     if not trust_pickle:
         raise ValueError(
             f"The student in {repo_id!r} is not loaded without your consent: it is an archive of Stable-Baselines3, parts of "
-            "which are pickles, and a pickle can run any program of its author's on this machine. If you trust whoever can write "
-            "to that repository, pass trust_pickle=True; to hold them to what is there today, pass revision=COMMIT as well."
+            "which are pickles, and a pickle can run any program of its author's on this machine. If you trust whoever can "
+            "write to that repository, pass trust_pickle=True; to hold them to what is there today, pass revision=COMMIT as well."
         )
     hub = import_optional("huggingface_hub", extra="hub")
     files = [STUDENT, STATISTICS]

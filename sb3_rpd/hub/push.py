@@ -41,14 +41,14 @@ def push_to_hub(
     :param model: The student.
     :param repo_id: The repository: "user/name".
     :param task: The environment's name.
-    :param results: Evaluations by name, from ``evaluate_teacher``; "student" is the student's own, and others ("teacher", "PPO")
-        are rows beside it.
+    :param results: Evaluations by name, from ``evaluate_teacher``; "student" is the student's own, and others ("teacher",
+        "PPO") are rows beside it.
     :param teacher: Who the teacher was, in a few words.
     :param command: How the student was trained, to be copied.
     :param vec_normalize: The statistics of the student's training, or the path that ``VecNormalize.save()`` wrote; None for
         those of the ``VecNormalize`` in the model's own environment, if it has one.
-    :param replay_env: Where the student is filmed for the card: a ``DummyVecEnv`` with ``render_mode="rgb_array"``. None for no
-        replay.
+    :param replay_env: Where the student is filmed for the card: a ``DummyVecEnv`` with ``render_mode="rgb_array"``. None for
+        no replay.
     :param replay_seed: Seed of the filmed episode.
     :param export: Whether to add the student as an ONNX file, which is used without unpickling anything.
     :param private: Whether a new repository is private; None for the account's default.

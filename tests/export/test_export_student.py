@@ -1,4 +1,4 @@
-"""Exported students, run by the real onnxruntime and by torch: the numbers of a student by hand, and of SB3's own predict()."""
+"""Exported students, run by the real onnxruntime and by torch: numbers worked out by hand, and those of SB3's predict()."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -199,5 +199,5 @@ def test_without_consent_nothing_is_loaded(tmp_path: Path, monkeypatch: pytest.M
         raise AssertionError("it was downloaded")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    with pytest.raises(ValueError, match="a pickle can run any program .* trust_pickle=True"):
+    with pytest.raises(ValueError, match=r"a pickle can run any program .* trust_pickle=True"):
         load_from_hub("somebody/toy", cache_dir=tmp_path)

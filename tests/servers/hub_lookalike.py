@@ -1,6 +1,6 @@
 """
-A server that speaks the part of the Hugging Face hub's HTTP API that pushing and loading a model takes, written from the requests
-that huggingface_hub makes and the hub's public API description, and sharing no code with either:
+A server that speaks the part of the Hugging Face hub's HTTP API that pushing and loading a model takes, written from the
+requests that huggingface_hub makes and sharing no code with it:
 
     POST /api/repos/create                               a repository
     POST /api/validate-yaml                              whether a card's header is one

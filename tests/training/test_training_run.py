@@ -153,5 +153,5 @@ def test_wrappers_that_the_evaluation_would_leave_out_are_refused(tmp_path: Path
 
 def test_arguments_of_a_wrong_kind_are_named(tmp_path: Path) -> None:
     rpd = SETTINGS.rpd | {"n_steps": "many"}
-    with pytest.raises(ValueError, match="RPD cannot be made with .*'n_steps': 'many'"):
+    with pytest.raises(ValueError, match=r"RPD cannot be made with .*'n_steps': 'many'"):
         train(SETTINGS.changed(rpd=rpd), tmp_path, lambda line: None)
