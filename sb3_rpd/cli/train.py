@@ -59,7 +59,7 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
 
 
 def _new(arguments: argparse.Namespace) -> TrainingSettings:
-    if (arguments.to / SETTINGS).exists():
+    if last_checkpoint(arguments.to / CHECKPOINTS) is not None:
         raise ValueError(
             f"{arguments.to} holds a training already: go on with --resume {arguments.to}, or name another folder."
         )

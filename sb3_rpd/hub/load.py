@@ -55,7 +55,7 @@ def load_from_hub(
         raise ValueError(
             f"The student in {repo_id!r} is not loaded without your consent: it is an archive of Stable-Baselines3, parts of "
             "which are pickles, and a pickle can run any program of its author's on this machine. If you trust whoever can "
-            "write to that repository, pass trust_pickle=True; to hold them to what is there today, pass revision=COMMIT as well."
+            "write to that repository, pass trust_pickle=True; revision=COMMIT holds them to what is there today."
         )
     hub = import_optional("huggingface_hub", extra="hub")
     files = [STUDENT, STATISTICS]

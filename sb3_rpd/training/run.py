@@ -7,7 +7,7 @@ from typing import Any
 from gymnasium import spaces
 from stable_baselines3.common.logger import CSVOutputFormat, KVWriter, Logger, TensorBoardOutputFormat
 from stable_baselines3.common.preprocessing import is_image_space
-from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize, is_vecenv_wrapped
 
 from sb3_rpd.common.named_values import read_named_values
 from sb3_rpd.common.wording import cut
@@ -44,8 +44,6 @@ def train(settings: TrainingSettings, folder: Path, say: Callable[[str], None]) 
     :raises ValueError: if something in the settings is unknown, or does not go with the rest.
     :raises TeacherError: if the teacher does not fit the environment.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    settings.save(folder / SETTINGS)
     named = find_teacher(settings)
     env = evaluation_env = None
     try:
@@ -55,6 +53,9 @@ def train(settings: TrainingSettings, folder: Path, say: Callable[[str], None]) 
         every = settings.evaluate_every or max(settings.timesteps // 20, 1)
         keep_best = KeepBest(evaluation_env, every=every, n_episodes=settings.evaluation_episodes, seed=_SEED_OF_THE_CHOICE)
         model = _make_model(settings, folder, env, named, keep_best, say)
+        # not before everything is there: a mistake leaves nothing behind
+        folder.mkdir(parents=True, exist_ok=True)
+        settings.save(folder / SETTINGS)
         model.set_logger(_make_logger(model, folder))
         if model.num_timesteps < settings.timesteps:
             checkpoints = SaveCheckpoints(folder / CHECKPOINTS, settings.checkpoint_every, keep_best)
@@ -84,7 +85,7 @@ def _make_environment(settings: TrainingSettings, seed: int | None, named: Named
 
 
 def _check_evaluation(env: VecEnv) -> None:
-    if env.observation_space != env.unwrapped.observation_space or isinstance(env, VecNormalize):
+    if env.observation_space != env.unwrapped.observation_space or is_vecenv_wrapped(env, VecNormalize):
         raise ValueError(
             "The student is evaluated in the environments themselves, without the wrappers of a VecEnv, and those that were "
             "made change what it observes. Stack frames inside each environment; for VecNormalize write `normalize: true`."

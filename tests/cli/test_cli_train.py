@@ -148,9 +148,9 @@ def test_a_teacher_is_evaluated_in_what_the_options_say(folder: Path, capsys: py
 def test_a_mistake_is_one_sentence_and_a_status(
     arguments: list[str], complaint: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (folder / "begun").mkdir()
-    (folder / "begun" / "settings.yaml").write_text("env: CartPole-v1\n")
+    (folder / "begun" / "checkpoints" / "128").mkdir(parents=True)
     status, out, errors = run(capsys, *arguments)
+    assert not (folder / "new").exists()
     assert (status, out) == (1, "")
     said = [line for line in errors.splitlines() if not line.startswith("Loading ")]
     assert len(said) == 1
