@@ -1,17 +1,20 @@
 """Values of arguments that a settings file names."""
 
+import inspect
+from types import ModuleType
 from typing import Any
 
 import pytest
 import torch as th
 from stable_baselines3.common.buffers import RolloutBuffer
 
+from sb3_rpd.common import gates, losses, named_values, schedules
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.gates import SuccessGate
 from sb3_rpd.common.label_debiasing import LabelDebiasing
-from sb3_rpd.common.losses import Huber
+from sb3_rpd.common.losses import Huber, ImitationLoss
 from sb3_rpd.common.named_values import read_named_values
-from sb3_rpd.common.schedules import CosineCoef, LinearCoef, TrainingProgress
+from sb3_rpd.common.schedules import CoefSchedule, CosineCoef, LinearCoef, TrainingProgress
 
 
 def read(name: str, value: Any) -> Any:
@@ -60,12 +63,24 @@ def test_objects_and_imports() -> None:
     assert read("n_steps", 5) == 5
 
 
+def concrete(base: type, *modules: ModuleType) -> set[str]:
+    found = {one for module in modules for one in vars(module).values() if isinstance(one, type) and issubclass(one, base)}
+    return {one.__name__ for one in found if not inspect.isabstract(one)}
+
+
+def test_every_schedule_gate_and_loss_has_its_name() -> None:
+    # ProgressCoef holds a function
+    coefs = concrete(CoefSchedule, schedules, gates) - {"ProgressCoef"}
+    assert coefs == {one.__name__ for one in named_values._COEFS}
+    assert concrete(ImitationLoss, losses) == {one.__name__ for one in named_values._LOSSES}
+
+
 @pytest.mark.parametrize(
     ("name", "value", "error", "message"),
     [
         ("imitation_coef", "5", ValueError, 'a number or a schedule such as "lin_0.5" or "cos_0.5"'),
         ("learning_rate", "cos_0.1", ValueError, "such as \"lin_0.5\", which ends at 0; 'cos_0.1' is neither"),
-        ("imitation_coef", {"Cosine": {}}, ValueError, "'CosineCoef', 'SuccessGate', 'QDaggerGate', 'RewardTrendGate'"),
+        ("imitation_coef", {"Cosine": {}}, ValueError, "'CosineCoef', 'SuccessGate', 'FailureRateGate', 'QDaggerGate'"),
         ("imitation_coef", {"LinearCoef": {}, "CosineCoef": {}}, ValueError, "written as {Name: {argument: value}}"),
         ("imitation_coef", {"CosineCoef": {"begin": 5.0}}, ValueError, "imitation_coef cannot be made: .*'begin'"),
         ("imitation_coef", {"CosineCoef": {"start": -1.0}}, ValueError, "must be finite and >= 0, not -1.0"),
