@@ -1,7 +1,6 @@
 """``sb3-rpd eval``: how good a teacher or a student is by itself."""
 
 import argparse
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sb3_rpd.cli.options import ENVIRONMENT_HELP, TEACHER_HELP, Commands, HelpFormatter, example, say, search_current_folder
+from sb3_rpd.cli.progress import Progress
 from sb3_rpd.common.student_files import load_student
 from sb3_rpd.common.teacher import Teacher
 from sb3_rpd.evaluation import Episode, evaluate_teacher
@@ -80,19 +80,21 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
 
 
 class _Episodes:
-    """Counts episodes as they end, on one line of a terminal."""
+    """
+    Shows episodes as they end.
+
+    :param total: How many there will be.
+    """
 
     def __init__(self, total: int) -> None:
-        self.total = total
         self.returns: list[float] = []
+        self._successes = 0
+        self._progress = Progress(total, "episodes")
 
     def add(self, episode: Episode) -> None:
         self.returns.append(episode.total_reward)
-        done = len(self.returns)
-        if sys.stderr.isatty():
-            print(f"\r{done} of {self.total} episodes", end="\n" if done == self.total else "", file=sys.stderr, flush=True)
-        elif done % max(self.total // 10, 1) == 0:
-            say(f"{done} of {self.total} episodes")
+        self._successes += bool(episode.is_success)
+        self._progress.show(len(self.returns), f"{self._successes} successes, mean return {np.mean(self.returns):.1f}")
 
 
 def _settings(arguments: argparse.Namespace) -> TrainingSettings:

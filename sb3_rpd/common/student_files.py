@@ -51,5 +51,5 @@ def student_class(path: str | Path) -> type[BaseAlgorithm]:
     is_maskable = "sb3_contrib.common.maskable" in str(settings["policy_class"])
     if not (has_lstm or is_maskable):
         return PPO
-    contrib = import_optional("sb3_contrib", extra="recurrent")
+    contrib = import_optional("sb3_contrib", extra="contrib")
     return contrib.RecurrentPPO if has_lstm else contrib.MaskablePPO  # type: ignore[no-any-return]

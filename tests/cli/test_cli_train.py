@@ -122,7 +122,7 @@ def test_a_teacher_is_evaluated_in_what_the_options_say(folder: Path, capsys: py
     # This rule keeps the pole up for 40 steps and more, always
     assert "success   100.0% (95% interval 83.9% to 100.0%)" in out.splitlines()
     assert "return    mean 40.00, standard deviation 0.00" in out.splitlines()
-    assert progress.splitlines()[-1] == "20 of 20 episodes"
+    assert progress.splitlines()[-1] == "20 of 20 episodes, 20 successes, mean return 40.0"
     # and in an environment that does not speak of success
     status, out, _ = run(capsys, "eval", "--teacher", "cli_parts:teacher", "--env", "CartPole-v1", "--episodes", "1")
     assert status == 0

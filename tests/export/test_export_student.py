@@ -16,7 +16,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecFrameStack, VecNormalize
-from toy_envs import ACTION_SPACES, DICT_SPACE, SpacesEnv
+from toy_envs import ACTION_SPACES, DICT_SPACE, SpacesEnv, scripted_teacher
 
 from sb3_rpd import RPD
 from sb3_rpd.common.errors import ExportError
@@ -82,7 +82,7 @@ def test_squashed_actions_are_stretched_to_the_box(name: str, tmp_path: Path) ->
 
 def trained(kind: str) -> BaseAlgorithm:
     models: dict[str, Callable[[], BaseAlgorithm]] = {
-        "rpd": lambda: RPD("MlpPolicy", VecNormalize(environment(BOX)), imitation_coef=0.0, **SETTINGS),
+        "rpd": lambda: RPD("MlpPolicy", VecNormalize(environment(BOX)), teacher=scripted_teacher(BOX), **SETTINGS),
         "discrete": lambda: PPO("MlpPolicy", environment(ACTION_SPACES["discrete"]), **SETTINGS),
         "images": lambda: PPO("CnnPolicy", environment(BOX, IMAGES), **SETTINGS),
         "dict": lambda: PPO(
