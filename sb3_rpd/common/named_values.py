@@ -12,12 +12,11 @@ from stable_baselines3.common.utils import LinearSchedule
 from sb3_rpd.common.factories import find_named
 from sb3_rpd.common.gates import FailureRateGate, QDaggerGate, RewardTrendGate, SuccessGate
 from sb3_rpd.common.label_debiasing import LabelDebiasing
-from sb3_rpd.common.losses import KL, L1, MSE, NLL, Cosine, Huber
+from sb3_rpd.common.loss_names import LOSS_CLASSES
 from sb3_rpd.common.schedules import ConstantCoef, CosineCoef, LinearCoef
 from sb3_rpd.common.wording import cut, shortened
 
 _COEFS = (ConstantCoef, LinearCoef, CosineCoef, SuccessGate, FailureRateGate, QDaggerGate, RewardTrendGate)
-_LOSSES = (MSE, L1, Huber, NLL, KL, Cosine)
 
 _SCHEDULE = re.compile(r"(lin|cos)_([0-9.]+(?:[eE][+-]?[0-9]+)?)")
 
@@ -69,7 +68,7 @@ def _read_schedule_name(name: str, value: str, kinds: tuple[str, ...]) -> tuple[
 
 
 def _read_loss(name: str, value: Any) -> Any:
-    return _build(name, value, _LOSSES) if isinstance(value, Mapping) else value
+    return _build(name, value, LOSS_CLASSES) if isinstance(value, Mapping) else value
 
 
 def _read_debiasing(name: str, value: Any) -> Any:

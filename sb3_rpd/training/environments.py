@@ -70,9 +70,17 @@ def make_environment(
     try:
         return make_vec_env(name, n_envs, seed, env_kwargs=env_kwargs, wrapper_class=wrap)
     except gym.error.UnregisteredEnv as error:
-        raise ValueError(f"There is no environment {name!r}: {cut(error)} ManiSkill2 has none of that name either.") from error
+        raise ValueError(f"There is no environment {name!r}: {cut(error)} {_what_maniskill2_says()}") from error
     except TypeError as error:
         raise ValueError(f"{name} cannot be made with env_kwargs={cut(env_kwargs)}: {cut(error)}.") from error
+
+
+def _what_maniskill2_says() -> str:
+    try:
+        import_maniskill2()
+    except ImportError as error:
+        return f"If it is one of ManiSkill2's: {error}"
+    return "ManiSkill2 has none of that name either."
 
 
 def _call(name: str, n_envs: int, seed: int | None) -> VecEnv:

@@ -12,6 +12,7 @@ from sb3_rpd.common import gates, losses, named_values, schedules
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.gates import SuccessGate
 from sb3_rpd.common.label_debiasing import LabelDebiasing
+from sb3_rpd.common.loss_names import LOSS_CLASSES
 from sb3_rpd.common.losses import Huber, ImitationLoss
 from sb3_rpd.common.named_values import read_named_values
 from sb3_rpd.common.schedules import CoefSchedule, CosineCoef, LinearCoef, TrainingProgress
@@ -72,7 +73,7 @@ def test_every_schedule_gate_and_loss_has_its_name() -> None:
     # ProgressCoef holds a function
     coefs = concrete(CoefSchedule, schedules, gates) - {"ProgressCoef"}
     assert coefs == {one.__name__ for one in named_values._COEFS}
-    assert concrete(ImitationLoss, losses) == {one.__name__ for one in named_values._LOSSES}
+    assert concrete(ImitationLoss, losses) == {one.__name__ for one in LOSS_CLASSES}
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Environments by name."""
 
+import sys
 from collections.abc import Iterator
 
 import gymnasium as gym
@@ -75,10 +76,23 @@ def test_arguments_wrappers_and_frames_reach_the_environment() -> None:
     env.close()
 
 
+@pytest.mark.maniskill2
+def test_maniskill2_was_asked_too() -> None:
+    with pytest.raises(ValueError, match="ManiSkill2 has none of that name either"):
+        make_environment("Pendulum-v99", 1, 0)
+
+
+def test_without_maniskill2_its_tasks_are_not_denied(monkeypatch: pytest.MonkeyPatch) -> None:
+    # as if it were not installed
+    monkeypatch.setitem(sys.modules, "mani_skill2.envs", None)
+    with pytest.raises(ValueError, match=r"If it is one of ManiSkill2's: .*sb3_rpd\[maniskill2\]|needs Python"):
+        make_environment("TurnFaucet-v7", 1, 0)
+
+
 @pytest.mark.parametrize(
     ("name", "kwargs", "message"),
     [
-        ("Pendulum-v99", {}, "There is no environment 'Pendulum-v99': .*ManiSkill2 has none of that name either"),
+        ("Pendulum-v99", {}, "There is no environment 'Pendulum-v99': .* environments: \\[ `v1` \\]"),
         ("Pendulum-v1", {"gravity": 3}, r"Pendulum-v1 cannot be made with env_kwargs=\{'gravity': 3\}"),
         (f"{__name__}:pendulum", {"g": 3}, "is a function: set them in it"),
         (f"{__name__}:no_environment", {}, "made a int, and no environment"),
