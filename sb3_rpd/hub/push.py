@@ -1,6 +1,5 @@
 """Puts a student on the Hugging Face hub."""
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,7 +8,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from sb3_rpd.common.optional_imports import import_optional
-from sb3_rpd.common.vec_normalize import load_statistics
+from sb3_rpd.common.vec_normalize import save_statistics
 from sb3_rpd.evaluation import TeacherEvaluation
 from sb3_rpd.evaluation.film import film_episode, write_gif
 from sb3_rpd.export import export_student
@@ -74,12 +73,8 @@ def push_to_hub(
         folder = Path(name)
         (folder / "README.md").write_text(str(card), encoding="utf-8")
         model.save(folder / STUDENT)
-        if isinstance(statistics, VecNormalize):
-            statistics.save(str(folder / STATISTICS))
-        elif statistics is not None:
-            # that it is one shows now, and not to who downloads it
-            load_statistics(statistics)
-            shutil.copyfile(statistics, folder / STATISTICS)
+        if statistics is not None:
+            save_statistics(statistics, folder / STATISTICS)
         if replay_env is not None:
             frames = film_episode(SB3Teacher(model, statistics), replay_env, seed=replay_seed)
             write_gif(frames, folder / REPLAY)

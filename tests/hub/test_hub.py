@@ -37,6 +37,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 from toy_envs import ACTION_SPACES, SpacesEnv
 from sb3_rpd.evaluation import TeacherEvaluation
 from sb3_rpd.hub import load_from_hub, push_to_hub
+from sb3_rpd.teachers import SB3Teacher
 
 class Painted(SpacesEnv):
     metadata = {"render_modes": ["rgb_array"], "render_fps": 20}
@@ -48,6 +49,11 @@ class Painted(SpacesEnv):
 make = lambda: Painted(ACTION_SPACES["box"])
 env = VecNormalize(make_vec_env(make, 2))
 model = PPO("MlpPolicy", env, n_steps=16, batch_size=16, n_epochs=1, seed=0, device="cpu").learn(32)
+env.save("statistics.pkl")
+results = {"student": TeacherEvaluation(10, None, 0.0, 5.0)}
+push_to_hub(model, "somebody/toy", task="Toy-v0", results=results, vec_normalize="statistics.pkl", token="hf_secret")
+first = load_from_hub("somebody/toy", trust_pickle=True)
+# the same repository again
 address = push_to_hub(
     model,
     "somebody/toy",
@@ -63,6 +69,7 @@ student = load_from_hub("somebody/toy", trust_pickle=True)
 observations = np.array(json.loads(sys.argv[1]), np.float32)
 print(json.dumps({
     "address": address,
+    "first": SB3Teacher(first.model, first.vec_normalize).predict(observations).actions.tolist(),
     "pushed": model.predict(env.normalize_obs(observations), deterministic=True)[0].tolist(),
     "loaded": student.model.predict(student.vec_normalize.normalize_obs(observations), deterministic=True)[0].tolist(),
 }))
@@ -86,6 +93,7 @@ def pushed(hub_address: str, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     ended = subprocess.run(
         [sys.executable, "-c", PROGRAM, json.dumps(OBSERVATIONS.tolist())],
         env=environment,
+        cwd=home,
         capture_output=True,
         text=True,
         check=False,
@@ -104,6 +112,7 @@ def read(pushed: dict[str, Any], name: str) -> bytes:
 
 def test_what_comes_back_acts_as_what_was_pushed(pushed: dict[str, Any]) -> None:
     assert pushed["loaded"] == pushed["pushed"]
+    assert pushed["first"] == pushed["pushed"]
     assert pushed["address"].startswith(pushed["files"].removesuffix("/resolve/main") + "/commit/")
 
 
