@@ -31,6 +31,7 @@ class ShowProgress(BaseCallback):
     def _on_training_start(self) -> None:
         self._began_at, self._began = self.num_timesteps, time.monotonic()
         self._said = self._began
+        self._said_at = self.num_timesteps
         self._said_evaluations = len(self.keep_best.evaluations)
 
     def _on_rollout_start(self) -> None:
@@ -40,10 +41,10 @@ class ShowProgress(BaseCallback):
         now = time.monotonic()
         if now - self._said >= self.seconds:
             self._said = now
-            self.say(self._line(now - self._began))
+            self._say_line(now)
 
     def _on_training_end(self) -> None:
-        self.say(self._line(time.monotonic() - self._began))
+        self._say_line(time.monotonic())
         self._say_evaluations()
 
     def _on_step(self) -> bool:
@@ -54,15 +55,20 @@ class ShowProgress(BaseCallback):
             self.say(f"  evaluated after {steps:,} steps: {describe(evaluation)}")
         self._said_evaluations = len(self.keep_best.evaluations)
 
-    def _line(self, seconds: float) -> str:
-        made = self.num_timesteps - self._began_at
-        left = seconds / made * max(self.total_timesteps - self.num_timesteps, 0)
-        parts = [f"{self.num_timesteps:,} of {self.total_timesteps:,} steps, {seconds:.0f} s, about {left:.0f} s left"]
+    def _say_line(self, now: float) -> None:
+        if self.num_timesteps == self._said_at:
+            return
+        self._said_at = self.num_timesteps
+        seconds = now - self._began
+        parts = [f"{self.num_timesteps:,} of {self.total_timesteps:,} steps, {seconds:.0f} s"]
+        if self.num_timesteps < self.total_timesteps:
+            made = self.num_timesteps - self._began_at
+            parts.append(f"about {seconds / made * (self.total_timesteps - self.num_timesteps):.0f} s left")
         if self.model.ep_success_buffer:
             parts.append(f"success {safe_mean(self.model.ep_success_buffer):.0%}")
         if self.model.ep_info_buffer:
             parts.append(f"return {safe_mean([episode['r'] for episode in self.model.ep_info_buffer]):.1f} while exploring")
-        return ", ".join(parts)
+        self.say(", ".join(parts))
 
 
 def describe(evaluation: TeacherEvaluation) -> str:

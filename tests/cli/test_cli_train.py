@@ -77,7 +77,7 @@ def test_from_settings_to_an_onnx_file(folder: Path, capsys: pytest.CaptureFixtu
     status, out, progress = run(capsys, "train", "--settings", "settings.yaml", "--timesteps", "256", "--to", "run")
     assert status == 0
     assert re.search(r"^The best student, after \d+ steps, is run/student\.zip: success \d of 8, return ", out)
-    assert re.search(r"^256 of 256 steps, \d+ s, about 0 s left, success \d+%, return \d", progress, flags=re.MULTILINE)
+    assert re.search(r"^256 of 256 steps, \d+ s, success \d+%, return \d", progress, flags=re.MULTILINE)
     assert len(re.findall(r"^  evaluated after (?:128|256) steps: success", progress, flags=re.MULTILINE)) == 2
 
     status, out, _ = run(capsys, "eval", "--student", "run", "--episodes", "10", "--frames", "strip.png")
