@@ -18,7 +18,10 @@ import sb3_rpd
 ROOT = Path(__file__).parents[1]
 
 #: What only some users have, or what takes seconds to import.
-HEAVY = ("transformers", "sapien", "mani_skill2", "matplotlib", "tensorboard", "websockets", "pyarrow", "h5py", "av")
+HEAVY = (
+    *("transformers", "sapien", "mani_skill2", "matplotlib", "tensorboard", "websockets", "pyarrow", "h5py", "av"),
+    *("onnx", "onnxruntime", "huggingface_hub"),
+)
 
 
 FOLDERS = (".ci", ".github", "benchmarks", "docs", "examples", "experiments", "sb3_rpd", "scripts", "tests")

@@ -7,7 +7,21 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "sb3_rpd"
 
 #: The parts of the package, the ground floor first. A part imports itself and what is before it.
-FLOORS = ("common", "envs", "fast_path", "teachers", "evaluation", "demonstrations", "rpd", "__init__", "cli", "__main__")
+FLOORS = (
+    "common",
+    "envs",
+    "fast_path",
+    "teachers",
+    "evaluation",
+    "demonstrations",
+    "rpd",
+    "export",
+    "training",
+    "hub",
+    "__init__",
+    "cli",
+    "__main__",
+)
 
 
 def module_name(path: Path) -> str:

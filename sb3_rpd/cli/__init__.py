@@ -4,12 +4,18 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+import gymnasium as gym
+
 from sb3_rpd import __version__
-from sb3_rpd.cli import check, record, serve
-from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.cli import check, evaluate, export, record, serve, train
+from sb3_rpd.common.errors import ExportError, TeacherError
+from sb3_rpd.envs import RenderingUnavailableError
 
 #: Each module is a command: ``add(commands)`` declares it, and sets ``run(parser, arguments)``, which returns the exit status.
-COMMANDS = (check, record, serve)
+COMMANDS = (train, evaluate, record, export, serve, check)
+
+#: What is the user's to put right, and said in one sentence.
+_MISTAKES = (TeacherError, ExportError, RenderingUnavailableError, gym.error.Error, ImportError, OSError, ValueError)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,6 +33,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
     try:
         return int(parsed.run(parser, parsed))
-    except (TeacherError, ImportError, OSError, ValueError) as error:
+    except _MISTAKES as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1

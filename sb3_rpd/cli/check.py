@@ -2,7 +2,7 @@
 
 import argparse
 
-from sb3_rpd.cli.options import FACTORY_HELP, Commands, search_current_folder
+from sb3_rpd.cli.options import FACTORY_HELP, Commands, HelpFormatter, example, search_current_folder
 from sb3_rpd.common.factories import find_factory
 from sb3_rpd.evaluation import check_teacher
 from sb3_rpd.teachers.resolve import make_teacher
@@ -14,6 +14,8 @@ def add(commands: Commands) -> None:
         "check",
         help="ask a teacher once and show what an environment offers it",
         description="Reset an environment, show what it offers a teacher, ask the teacher and check its answer.",
+        epilog=example("sb3-rpd check my_module:make_teacher --env my_module:make_env"),
+        formatter_class=HelpFormatter,
     )
     parser.add_argument("teacher", help=FACTORY_HELP)
     parser.add_argument("--env", required=True, help="what makes the environment, or a VecEnv; likewise")

@@ -1,4 +1,4 @@
-"""What several commands have in common: how they are declared, and how they find what the user names."""
+"""What several commands have in common: how they are declared, how they find what the user names, and how they speak."""
 
 import argparse
 import os
@@ -7,9 +7,35 @@ from typing import TypeAlias
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
+ENVIRONMENT_HELP = 'a gymnasium id, a ManiSkill2 task, or "package.module:function"'
+TEACHER_HELP = '"package.module:function", "scripted" (ManiSkill2\'s cube tasks), or the folder of an OpenVLA checkpoint'
 FACTORY_HELP = '"package.module:factory", called without arguments; found from the current folder too'
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+    """Leaves descriptions and examples as they are written, and says the default of each option that has one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default in (None, False) else super()._get_help_string(action)
 
 
 def search_current_folder() -> None:
     """Let modules of the current folder be found by their names."""
     sys.path.insert(0, os.getcwd())
+
+
+def example(*command_lines: str) -> str:
+    """
+    :param command_lines: Command lines as one may type them.
+    :return: What stands below the options in a command's help.
+    """
+    return "\n".join(["example:", *(f"  {line}" for line in command_lines)])
+
+
+def say(text: str) -> None:
+    """
+    Tell how far a command is, beside its result: on standard error.
+
+    :param text: One line.
+    """
+    print(text, file=sys.stderr, flush=True)

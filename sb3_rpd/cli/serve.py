@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 
-from sb3_rpd.cli.options import FACTORY_HELP, Commands, search_current_folder
+from sb3_rpd.cli.options import FACTORY_HELP, Commands, HelpFormatter, example, search_current_folder
 from sb3_rpd.teachers.remote.addresses import is_loopback
 from sb3_rpd.teachers.remote.extension import DEFAULT_FRAME_LIMIT
 from sb3_rpd.teachers.resolve import make_teacher
@@ -21,7 +21,8 @@ def add(commands: Commands) -> None:
         "serve",
         help="let other processes ask a teacher, over openpi's websocket protocol",
         description="Serve a teacher over openpi's websocket protocol, until a SIGINT or SIGTERM.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        epilog=example("sb3-rpd serve my_module:make_teacher --port 8000"),
+        formatter_class=HelpFormatter,
     )
     parser.add_argument("teacher", help=FACTORY_HELP)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at; any but a loopback one needs an API key")

@@ -18,6 +18,8 @@ _LOSSES: Mapping[str, type[ImitationLoss]] = {
     "cosine": Cosine,
 }
 
+#: The classes of all losses that have a name.
+LOSS_CLASSES = tuple(dict.fromkeys(_LOSSES.values()))
 
 _NAMES = shortened(("auto", *_LOSSES), limit=len(_LOSSES) + 1)
 

@@ -1,9 +1,11 @@
 """Keeps the best of the policies that a training goes through, by evaluation episodes of its own."""
 
 from copy import deepcopy
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.save_util import load_from_pkl, save_to_pkl
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_rpd.evaluation.teacher_evaluation import TeacherEvaluation, evaluate_teacher
@@ -19,7 +21,8 @@ class _Best(NamedTuple):
 
 class KeepBest(BaseCallback):
     """
-    Evaluate the deterministic student now and then in episodes that are only for this choice, and keep the best: its
+    Evaluate the deterministic student now and then in episodes that are only for this choice, and keep the best: that of most
+    successes, where the environment says ``info["is_success"]``, then that of the highest mean return. Kept are its
     parameters and, where the training environment has a ``VecNormalize``, the statistics of its observations. The policy with
     which a training happens to end may be far worse than the one a thousand steps before.
 
@@ -73,6 +76,22 @@ class KeepBest(BaseCallback):
         if statistics is not None:
             statistics.obs_rms = deepcopy(best.obs_rms)
 
+    def save(self, path: str | Path) -> None:
+        """
+        Save what the evaluations have found, for a training that goes on in another process.
+
+        :param path: Where to. The file is a pickle.
+        """
+        save_to_pkl(path, (self.evaluations, self._best))
+
+    def load(self, path: str | Path) -> None:
+        """
+        Go on from what ``save`` wrote.
+
+        :param path: The file: a pickle, so one of somebody you trust.
+        """
+        self.evaluations, self._best = load_from_pkl(path)
+
     def _found(self) -> _Best:
         if self._best is None:
             raise ValueError("There has been no evaluation yet, and so there is no best policy: call learn() first.")
@@ -92,9 +111,11 @@ class KeepBest(BaseCallback):
 
     def _evaluate(self) -> None:
         statistics = self.model.get_vec_normalize_env()
-        evaluation = evaluate_teacher(SB3Teacher(self.model, statistics), self.env, self.n_episodes, seed=self.seed)
+        student = SB3Teacher(self.model, statistics)
+        evaluation = evaluate_teacher(student, self.env, self.n_episodes, seed=self.seed, needs_success=False)
         self.evaluations.append((self.num_timesteps, evaluation))
-        self.logger.record("eval/success_rate", evaluation.success_rate)
+        if evaluation.successes is not None:
+            self.logger.record("eval/success_rate", evaluation.success_rate)
         self.logger.record("eval/mean_reward", evaluation.mean_return)
         if self._best is None or _rank(evaluation) >= _rank(self._best.evaluation):
             parameters = deepcopy(self.model.policy.state_dict())
@@ -103,4 +124,4 @@ class KeepBest(BaseCallback):
 
 
 def _rank(evaluation: TeacherEvaluation) -> tuple[int, float]:
-    return evaluation.successes, evaluation.mean_return
+    return evaluation.successes or 0, evaluation.mean_return

@@ -1,7 +1,9 @@
 """How good a teacher is by itself: it acts in the environment, and the successes are counted."""
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -14,35 +16,57 @@ from sb3_rpd.evaluation.intervals import wilson_interval
 from sb3_rpd.teachers.resolve import make_teacher
 
 
+class Episode(NamedTuple):
+    """
+    One episode of an evaluation.
+
+    :param total_reward: Its undiscounted return, in the environment's own rewards.
+    :param length: Its number of steps.
+    :param is_success: Whether it ended in success, None if the environment does not say.
+    """
+
+    total_reward: float
+    length: int
+    is_success: bool | None
+
+
 @dataclass(frozen=True)
 class TeacherEvaluation:
     """
     What a teacher achieved by itself.
 
     :param episodes: Number of episodes.
-    :param successes: How many of them ended with ``info["is_success"]``.
+    :param successes: How many of them ended with ``info["is_success"]``, None if the environment does not say.
     :param mean_return: Mean undiscounted return, in the environment's own rewards.
     :param mean_length: Mean number of steps.
     """
 
     episodes: int
-    successes: int
+    successes: int | None
     mean_return: float
     mean_length: float
 
     @property
     def success_rate(self) -> float:
-        """Successes per episode."""
-        return self.successes / self.episodes
+        """Successes per episode, NaN if they are unknown."""
+        return math.nan if self.successes is None else self.successes / self.episodes
 
     @property
     def success_interval(self) -> tuple[float, float]:
-        """95 % confidence interval of the success rate (``wilson_interval``)."""
+        """95 % confidence interval of the success rate (``wilson_interval``), NaN if it is unknown."""
+        if self.successes is None:
+            return math.nan, math.nan
         return wilson_interval(self.successes, self.episodes)
 
 
 def evaluate_teacher(
-    teacher: Any, env: gym.Env[Any, Any] | VecEnv, n_episodes: int = 100, *, seed: int | None = 0
+    teacher: Any,
+    env: gym.Env[Any, Any] | VecEnv,
+    n_episodes: int = 100,
+    *,
+    seed: int | None = 0,
+    needs_success: bool = True,
+    on_episode: Callable[[Episode], None] | None = None,
 ) -> TeacherEvaluation:
     """
     Let a teacher act alone and count its successes.
@@ -58,9 +82,11 @@ def evaluate_teacher(
         would favor short ones.
     :param seed: Seed of the first reset, after which the environments draw on their own generators: the same seed gives the
         same episodes. None leaves the environments' generators as they are.
+    :param needs_success: Whether it is an error if the environment does not say which episodes are successes.
+    :param on_episode: Called with each episode that counts, as it ends.
     :return: The figures.
     :raises TeacherError: if the teacher does not fit the environment or leaves a state unanswered.
-    :raises ValueError: if the environment's ``info`` does not say whether an episode was a success.
+    :raises ValueError: if the environment's ``info`` does not say whether an episode was a success, and it has to.
     """
     if n_episodes < 1:
         raise ValueError(f"n_episodes={n_episodes}: a success rate needs at least one episode.")
@@ -70,7 +96,7 @@ def evaluate_teacher(
     quota = np.array([(n_episodes + i) // venv.num_envs for i in range(venv.num_envs)])
     counted = np.zeros(venv.num_envs, dtype=int)
     returns, lengths = np.zeros(venv.num_envs), np.zeros(venv.num_envs, dtype=int)
-    successes, total_return, total_length = 0, 0.0, 0
+    episodes: list[Episode] = []
     if seed is not None:
         venv.seed(seed)
     reader = TeacherInputReader(venv)
@@ -81,16 +107,26 @@ def evaluate_teacher(
         returns += rewards
         lengths += 1
         for i in np.flatnonzero(dones & (counted < quota)):
-            successes += _is_success(infos[i])
-            total_return += returns[i]
-            total_length += lengths[i]
+            episodes.append(Episode(float(returns[i]), int(lengths[i]), _is_success(infos[i], needs_success)))
+            if on_episode is not None:
+                on_episode(episodes[-1])
             counted[i] += 1
         returns[dones], lengths[dones] = 0.0, 0
-    return TeacherEvaluation(n_episodes, successes, float(total_return / n_episodes), float(total_length / n_episodes))
+    return _summary(episodes)
 
 
-def _is_success(info: dict[str, Any]) -> bool:
+def _summary(episodes: list[Episode]) -> TeacherEvaluation:
+    outcomes = [episode.is_success for episode in episodes if episode.is_success is not None]
+    total_return = sum(episode.total_reward for episode in episodes)
+    total_length = sum(episode.length for episode in episodes)
+    n = len(episodes)
+    return TeacherEvaluation(n, sum(outcomes) if len(outcomes) == n else None, total_return / n, total_length / n)
+
+
+def _is_success(info: dict[str, Any], needs_success: bool) -> bool | None:
     if "is_success" not in info:
+        if not needs_success:
+            return None
         raise ValueError(
             'An episode ended without info["is_success"], so it cannot be told whether the teacher succeeded. Let '
             "the environment (or a wrapper around it) write that key in its last step; info has only "

@@ -1,7 +1,6 @@
 """A teacher that is a trained Stable-Baselines3 model, with the observation statistics it was trained with."""
 
 from collections.abc import Sequence
-from copy import deepcopy
 from inspect import signature
 from pathlib import Path
 
@@ -19,13 +18,13 @@ from stable_baselines3.common.distributions import (
     StateDependentNoiseDistribution,
 )
 from stable_baselines3.common.policies import ActorCriticPolicy
-from stable_baselines3.common.save_util import load_from_pkl
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.offers import describe_observations
 from sb3_rpd.common.teacher import Teacher, TeacherOutput
 from sb3_rpd.common.type_aliases import RawObservation
+from sb3_rpd.common.vec_normalize import load_statistics
 from sb3_rpd.common.wording import cut, shortened
 from sb3_rpd.teachers.action_masks import MASK_NAMES, find_action_masks, only_allowed
 from sb3_rpd.teachers.units import ActionConversion, ConvertActions, make_conversion
@@ -51,16 +50,6 @@ def _load_model(path: Path, algorithm: type[BaseAlgorithm]) -> BaseAlgorithm:
             f"{path} does not load as a {algorithm.__name__} model ({type(error).__name__}: {cut(error)}). "
             "Name the class that saved it (algorithm=...), or load it yourself and pass the model."
         ) from error
-
-
-def _load_statistics(vec_normalize: VecNormalize | str | Path) -> VecNormalize:
-    """A copy of the statistics that no training changes any more."""
-    if isinstance(vec_normalize, VecNormalize):
-        return deepcopy(vec_normalize)
-    loaded = load_from_pkl(vec_normalize)
-    if not isinstance(loaded, VecNormalize):
-        raise TeacherError(f"{vec_normalize} holds a {type(loaded).__name__}, not what VecNormalize.save() writes.")
-    return loaded
 
 
 class SB3Teacher(Teacher):
@@ -107,7 +96,7 @@ class SB3Teacher(Teacher):
                 "Run such a model inside the environment instead: TeacherActionWrapper(env, controller=...)."
             )
         statistics = self.model.get_vec_normalize_env() if vec_normalize is None else vec_normalize
-        self.vec_normalize = None if statistics is None else _load_statistics(statistics)
+        self.vec_normalize = None if statistics is None else load_statistics(statistics)
         self.deterministic = deterministic
         self.convert_actions = make_conversion(convert_actions)
         self._takes_masks = "action_masks" in signature(self.model.predict).parameters

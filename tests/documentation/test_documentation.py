@@ -12,9 +12,12 @@ from pathlib import Path
 import pytest
 from blocks import ALL_BLOCKS, PAGES, ROOT, Block, blocks_of, commands, programs
 
+from sb3_rpd.common.named_values import read_named_values
+from sb3_rpd.training.settings import read_settings
+
 HERE = Path(__file__).parent
 ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "examples"), str(HERE)])}
-LANGUAGES = ("python", "bash", "text", "bibtex")
+LANGUAGES = ("python", "bash", "yaml", "text", "bibtex")
 COMMANDS = commands(ALL_BLOCKS)
 PROGRAMS = programs(ALL_BLOCKS)
 
@@ -39,20 +42,37 @@ def gpu_machine() -> Iterator[int]:
         server.terminate()
 
 
+@pytest.fixture(scope="module")
+def hub() -> Iterator[str]:
+    """The address of what stands in for the Hugging Face hub."""
+    command = [sys.executable, str(ROOT / "tests/servers/hub_lookalike.py")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        yield f"http://127.0.0.1:{server.stdout.readline().strip()}"
+        server.terminate()
+
+
 @pytest.mark.parametrize("program", [pytest.param(program, marks=needs(program), id=str(program)) for program in PROGRAMS])
-def test_program_runs(program: Block, gpu_machine: int, tmp_path: Path) -> None:
+def test_program_runs(program: Block, gpu_machine: int, hub: str, tmp_path: Path) -> None:
     path = tmp_path / "program.py"
     path.write_text(program.code, encoding="utf-8")
     finished = subprocess.run(
         [sys.executable, str(HERE / "run_program.py"), str(path), str(gpu_machine)],
         cwd=tmp_path,
-        env=ENVIRONMENT,
+        env=ENVIRONMENT | {"HF_ENDPOINT": hub, "HF_TOKEN": "hf_secret", "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "1"},
         capture_output=True,
         text=True,
         timeout=240,
         check=False,
     )
     assert finished.returncode == 0, f"{program}\n{finished.stderr}"
+
+
+@pytest.mark.parametrize("block", [pytest.param(block, id=str(block)) for block in ALL_BLOCKS if block.language == "yaml"])
+def test_settings_are_understood(block: Block, tmp_path: Path) -> None:
+    (tmp_path / "settings.yaml").write_text(block.code, encoding="utf-8")
+    settings = read_settings(tmp_path / "settings.yaml")
+    assert read_named_values(settings.rpd).keys() == settings.rpd.keys()
 
 
 def test_no_block_is_of_a_kind_that_is_not_run() -> None:

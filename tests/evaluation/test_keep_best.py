@@ -1,5 +1,6 @@
 """KeepBest: which policy is kept, that a training does not notice, and what restore() brings back."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,36 @@ def test_evaluations_are_of_the_same_episodes_and_at_most_every_so_often() -> No
     # in this environment every other episode is a success, whoever acts
     assert [evaluation.successes for _, evaluation in callback.evaluations] == [2, 2, 2]
     callback.restore()
+
+
+def test_without_successes_the_return_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_model()
+    outcomes = [TeacherEvaluation(10, None, mean_return, 5.0) for mean_return in (-3.0, -1.0, -2.0)]
+    monkeypatch.setattr(keep_best, "evaluate_teacher", Scripted(model, outcomes))
+    callback = KeepBest(DummyVecEnv([toy_env]), every=32)
+    model.learn(3 * 32, callback=callback)
+    assert callback.best == (64, outcomes[1])
+    assert "eval/success_rate" not in model.logger.name_to_value
+
+
+def test_what_was_found_goes_on_in_another_callback(tmp_path: Path) -> None:
+    model = make_model()
+    first = KeepBest(DummyVecEnv([toy_env]), every=32, n_episodes=4)
+    model.learn(64, callback=first)
+    first.save(tmp_path / "keep_best.pkl")
+    kept = parameters(model) if first.best[0] == 64 else None
+
+    second = KeepBest(DummyVecEnv([toy_env]), every=1_000, n_episodes=4)
+    second.load(tmp_path / "keep_best.pkl")
+    assert second.evaluations == first.evaluations
+    assert second.best == first.best
+    other = make_model()
+    second.init_callback(other)
+    second.restore()
+    first.restore()
+    for name, value in parameters(other).items():
+        assert th.equal(value, parameters(model)[name])
+        assert kept is None or th.equal(value, kept[name])
 
 
 def test_refusals() -> None:

@@ -11,6 +11,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNorm
 
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.wrappers import TeacherActionWrapper
+from sb3_rpd.evaluation import Episode, TeacherEvaluation
 from sb3_rpd.teachers import FunctionTeacher, evaluate_teacher
 
 
@@ -133,6 +134,22 @@ def test_discrete_actions() -> None:
 def test_environment_that_never_says_success() -> None:
     with pytest.raises(ValueError, match=r'info\["is_success"\].*solved'):
         evaluate_teacher(copy_observation, GuessEnv(success_key="solved"), 1)
+
+
+def test_returns_count_where_success_is_unknown() -> None:
+    seen: list[Episode] = []
+    env = GuessEnv(length=3, success_key="solved")
+    result = evaluate_teacher(copy_observation, env, 2, needs_success=False, on_episode=seen.append)
+    assert result == TeacherEvaluation(episodes=2, successes=None, mean_return=3.0, mean_length=3.0)
+    assert seen == [Episode(3.0, 3, None)] * 2
+    assert np.isnan([result.success_rate, *result.success_interval]).all()
+
+
+def test_each_episode_that_counts_is_told_as_it_ends() -> None:
+    seen: list[Episode] = []
+    envs = DummyVecEnv([lambda: GuessEnv(length=1), lambda: GuessEnv(length=3)])
+    evaluate_teacher(copy_observation, envs, 4, on_episode=seen.append)
+    assert seen == [Episode(1.0, 1, True), Episode(1.0, 1, True), Episode(3.0, 3, True), Episode(3.0, 3, True)]
 
 
 def test_unusable_answers() -> None:

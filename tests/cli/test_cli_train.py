@@ -1,0 +1,195 @@
+"""sb3-rpd train, eval and export on one training: what they print, what they leave, and one sentence for each mistake."""
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from PIL import Image
+from stable_baselines3 import PPO
+from stable_baselines3.common.env_util import make_vec_env
+
+from sb3_rpd.cli import main
+from sb3_rpd.evaluation import evaluate_teacher
+from sb3_rpd.teachers import SB3Teacher
+
+PARTS = """
+import gymnasium as gym
+import numpy as np
+
+
+class Pole(gym.Wrapper):
+    def step(self, action):
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        return observation, reward, terminated, truncated, {**info, "is_success": truncated}
+
+    # CartPole itself draws with pygame, which is an extra of gymnasium
+    render_mode = "rgb_array"
+
+    def render(self):
+        return np.full((8, 8, 3), 100, np.uint8)
+
+
+def pole():
+    return Pole(gym.make("CartPole-v1", max_episode_steps=40))
+
+
+def teacher():
+    return lambda observations: (observations[:, 2] + observations[:, 3] > 0).astype(int)
+"""
+SETTINGS = """
+env: cli_parts:pole
+teacher: cli_parts:teacher
+n_envs: 4
+normalize: true
+n_steps: 32
+batch_size: 32
+n_epochs: 2
+learning_rate: 1e-3
+imitation_coef: lin_5.0
+evaluate_every: 128
+evaluation_episodes: 8
+device: cpu
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with a module and a settings file in it."""
+    (tmp_path / "cli_parts.py").write_text(PARTS)
+    (tmp_path / "settings.yaml").write_text(SETTINGS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    monkeypatch.delitem(sys.modules, "cli_parts", raising=False)
+    return tmp_path
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    status = main(arguments)
+    printed = capsys.readouterr()
+    return status, printed.out, printed.err
+
+
+def test_from_settings_to_an_onnx_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, progress = run(capsys, "train", "--settings", "settings.yaml", "--timesteps", "256", "--to", "run")
+    assert status == 0
+    assert re.search(r"^The best student, after \d+ steps, is run/student\.zip: success \d of 8, return ", out)
+    assert re.search(r"^256 of 256 steps, \d+ s, success \d+%, return \d", progress, flags=re.MULTILINE)
+    assert len(re.findall(r"^  evaluated after (?:128|256) steps: success", progress, flags=re.MULTILINE)) == 2
+
+    status, out, _ = run(capsys, "eval", "--student", "run", "--episodes", "10", "--frames", "strip.png")
+    assert status == 0
+    student = SB3Teacher("run/student.zip", "run/vecnormalize.pkl")
+    env = make_vec_env(sys.modules["cli_parts"].pole, 4)
+    returns: list[float] = []
+    expected = evaluate_teacher(student, env, 10, seed=1_000_000, on_episode=lambda one: returns.append(one.total_reward))
+    low, high = expected.success_interval
+    assert out.splitlines() == [
+        "who       SB3Teacher(PPO) in cli_parts:pole",
+        "episodes  10, seed 1000000",
+        f"success   {expected.success_rate:.1%} (95% interval {low:.1%} to {high:.1%})",
+        f"return    mean {expected.mean_return:.2f}, standard deviation {np.std(returns):.2f}",
+        f"length    mean {expected.mean_length:.1f} steps",
+        "frames    strip.png",
+    ]
+    assert np.asarray(Image.open("strip.png")).shape == (8, 64, 3)
+
+    arguments = ["export", "run/student.zip", "--vec-normalize", "run/vecnormalize.pkl", "--to", "student.onnx"]
+    status, out, _ = run(capsys, *arguments)
+    assert status == 0
+    assert "takes     observation: float32 (n, 4)" in out.splitlines()
+    observations = np.random.default_rng(1).normal(size=(20, 4)).astype(np.float32)
+    assert student.vec_normalize is not None
+    model = PPO.load("run/student.zip", device="cpu")
+    actions = model.predict(student.vec_normalize.normalize_obs(observations), deterministic=True)[0]
+    (given,) = onnxruntime.InferenceSession("student.onnx").run(None, {"observation": observations})
+    np.testing.assert_array_equal(given, actions)
+
+    status, out, progress = run(capsys, "train", "--resume", "run", "--timesteps", "384")
+    assert status == 0
+    assert "Going on from run/checkpoints/256" in progress.splitlines()
+    assert (folder / "run" / "checkpoints" / "384").is_dir()
+
+
+def test_a_teacher_is_evaluated_in_what_the_options_say(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["eval", "--teacher", "cli_parts:teacher", "--env", "cli_parts:pole", "--episodes", "20"]
+    status, out, progress = run(capsys, *arguments)
+    assert status == 0
+    assert out.startswith("who       FunctionTeacher(teacher.<locals>.<lambda> at cli_parts.py:")
+    # This rule keeps the pole up for 40 steps and more, always
+    assert "success   100.0% (95% interval 83.9% to 100.0%)" in out.splitlines()
+    assert "return    mean 40.00, standard deviation 0.00" in out.splitlines()
+    assert progress.splitlines()[-1] == "20 of 20 episodes, 20 successes, mean return 40.0"
+    # and in an environment that does not speak of success
+    status, out, _ = run(capsys, "eval", "--teacher", "cli_parts:teacher", "--env", "CartPole-v1", "--episodes", "1")
+    assert status == 0
+    assert 'success   unknown: the environment does not say info["is_success"]' in out.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["train", "--to", "new"], "Say which environment to train on"),
+        (["train", "--settings", "none.yaml", "--to", "new"], "No such file or directory: 'none.yaml'"),
+        (["train", "--env", "Pole-v7", "--to", "new"], "There is no environment 'Pole-v7'"),
+        (["train", "--env", "CartPole-v1", "--teacher", "wise", "--to", "new"], "'wise' is no teacher"),
+        (["train", "--env", "CartPole-v1", "--timesteps", "0", "--to", "new"], "timesteps is a whole number"),
+        (["train", "--env", "CartPole-v1", "--to", "begun"], "begun holds a training already: go on with --resume begun"),
+        (["train", "--resume", "new"], "new holds no training: it has no settings.yaml"),
+        (["eval", "--teacher", "cli_parts:teacher"], "Say which environment"),
+        (["eval", "--student", "new.zip", "--env", "CartPole-v1"], "No such file or directory: 'new.zip'"),
+        (["eval", "--student", "cli_parts.py", "--env", "CartPole-v1"], "cli_parts.py is no archive"),
+        (["export", "cli_parts.py", "--to", "student.onnx"], "cli_parts.py is no archive"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_a_status(
+    arguments: list[str], complaint: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "begun" / "checkpoints" / "128").mkdir(parents=True)
+    status, out, errors = run(capsys, *arguments)
+    assert not (folder / "new").exists()
+    assert (status, out) == (1, "")
+    said = [line for line in errors.splitlines() if not line.startswith("Loading ")]
+    assert len(said) == 1
+    assert said[0].startswith("sb3-rpd: ")
+    assert complaint in said[0]
+    assert len(said[0]) < 500
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["train", "--env", "CartPole-v1"], "--to --resume is required"),
+        (["train", "--resume", "run", "--seed", "3"], "--seed is what the training began with"),
+        (["eval", "--env", "CartPole-v1"], "--teacher --student is required"),
+        (["export", "student.zip"], "--to"),
+    ],
+)
+def test_wrong_command_lines_are_refused(arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2
+    assert complaint in capsys.readouterr().err
+
+
+def test_every_command_shows_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("train", "eval", "record", "export", "serve", "check"):
+        with pytest.raises(SystemExit) as end:
+            main([name, "--help"])
+        assert end.value.code == 0
+        assert f"example:\n  sb3-rpd {name} " in capsys.readouterr().out
+
+
+def test_an_interrupted_training_says_how_to_go_on(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*args: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sb3_rpd.cli.train.train", interrupt)
+    status, _, errors = run(capsys, "train", "--settings", "settings.yaml", "--to", "run")
+    assert status == 130
+    assert errors.endswith("Go on: sb3-rpd train --resume run\n")

@@ -1,0 +1,70 @@
+"""The settings of a training: what a file may say, and that what is written is read again."""
+
+from pathlib import Path
+
+import pytest
+
+from sb3_rpd.training.settings import TrainingSettings, read_settings
+
+WRITTEN = """
+env: LiftCube-v0
+env_kwargs: {reward: dense, max_episode_steps: 100}
+n_envs: 4
+normalize: {norm_reward: false}
+teacher: scripted
+timesteps: 60_000
+learning_rate: 1e-3
+imitation_coef: lin_5.0
+policy_kwargs: {log_std_init: -2, optimizer_kwargs: {eps: 1e-5}}
+"""
+READ = TrainingSettings(
+    env="LiftCube-v0",
+    env_kwargs={"reward": "dense", "max_episode_steps": 100},
+    n_envs=4,
+    normalize={"norm_reward": False},
+    teacher="scripted",
+    timesteps=60_000,
+    rpd={
+        # YAML itself reads 1e-3, without a point, as a text
+        "learning_rate": 0.001,
+        "imitation_coef": "lin_5.0",
+        "policy_kwargs": {"log_std_init": -2, "optimizer_kwargs": {"eps": 1e-05}},
+    },
+)
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "settings.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_a_file_is_read_and_options_count_more(tmp_path: Path) -> None:
+    path = write(tmp_path, WRITTEN)
+    assert read_settings(path) == READ
+    assert read_settings(path, timesteps=10, seed=3, teacher=None) == READ.changed(timesteps=10, seed=3)
+    assert read_settings(None, env="CartPole-v1") == TrainingSettings("CartPole-v1")
+
+
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    for settings in (READ, TrainingSettings("CartPole-v1", seed=5, evaluate_every=10)):
+        settings.save(tmp_path / "again.yaml")
+        assert read_settings(tmp_path / "again.yaml") == settings
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("env: a\nn_step: 5", "has 'n_step', which is neither a setting nor an argument of RPD. Did you mean 'n_steps'"),
+        ("env: a\n_init_setup_model: false", "neither a setting nor an argument"),
+        ("n_envs: 4", "Say which environment to train on: --env"),
+        ("env: a\ntimesteps: 1.5", r"timesteps is a whole number, at least 1, not 1\.5"),
+        ("env: a\nn_envs: 0", "n_envs is a whole number, at least 1, not 0"),
+        ("just words", "holds no settings: it is read as 'just words'"),
+        ("env: [", r"settings\.yaml is no YAML file"),
+    ],
+)
+def test_mistakes_are_named(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message) as refused:
+        read_settings(write(tmp_path, text))
+    assert len(str(refused.value)) < 500
