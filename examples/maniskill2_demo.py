@@ -19,7 +19,7 @@ import json
 import multiprocessing
 import pathlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,8 +29,9 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
-from sb3_rpd import RPD, TeacherActionWrapper, recommended
+from sb3_rpd import RPD, TeacherActionWrapper
 from sb3_rpd.common.history import HistoryWrapper, read_past
+from sb3_rpd.common.label_debiasing import LabelDebiasing
 from sb3_rpd.envs import RenderingUnavailableError, make_maniskill2_vec_env, privileged_state
 from sb3_rpd.evaluation import KeepBest
 from sb3_rpd.evaluation.intervals import wilson_interval
@@ -56,6 +57,7 @@ SETTINGS: dict[str, Any] = dict(
 )
 # Of RPD alone
 COEF = 5.0
+IMITATION: dict[str, Any] = dict(imitation_coef=COEF, label_debiasing=LabelDebiasing())
 
 N_ENVS = 8
 EPISODE_STEPS = 100
@@ -112,7 +114,7 @@ class PrintProgress(BaseCallback):
             )
 
 
-def train(name: str, options: argparse.Namespace, imitation: Mapping[str, Any] | None = None) -> None:
+def train(name: str, options: argparse.Namespace, imitation: dict[str, Any] = IMITATION) -> None:
     """Train one student, evaluate it, and leave model, statistics, logs and result in its folder."""
     th.set_num_threads(1)
     folder = options.output / name.lower()
@@ -122,7 +124,7 @@ def train(name: str, options: argparse.Namespace, imitation: Mapping[str, Any] |
     settings = dict(SETTINGS, gamma=options.gamma, seed=options.seed, policy_kwargs=policy)
     if name == "RPD":
         teacher = make_teacher(options, options.seed)
-        model: PPO = RPD("MlpPolicy", env, teacher=teacher, **settings, **(imitation or recommended(COEF)))
+        model: PPO = RPD("MlpPolicy", env, teacher=teacher, **settings, **imitation)
     else:
         model = PPO("MlpPolicy", env, **settings)
     model.set_logger(configure(str(folder), ["csv", "tensorboard"]))

@@ -8,7 +8,7 @@ from stable_baselines3 import PPO
 
 from experiments.dagger import DAgger
 from experiments.worlds.world import World
-from sb3_rpd import RPD, recommended
+from sb3_rpd import RPD
 from sb3_rpd.common.gates import RewardTrendGate
 from sb3_rpd.common.label_debiasing import LabelDebiasing
 from sb3_rpd.common.losses import Cosine
@@ -55,6 +55,10 @@ def _annealed(world: World) -> dict[str, Any]:
     return {"imitation_coef": annealed, "label_debiasing": LabelDebiasing(start=0.05)}
 
 
+def _debiased(world: World) -> dict[str, Any]:
+    return {"imitation_coef": world.coefs["mse"], "label_debiasing": LabelDebiasing()}
+
+
 #: What the teacher achieves by itself, in the episodes in which the students are evaluated.
 TEACHER = "teacher"
 
@@ -67,6 +71,6 @@ METHODS: Mapping[str, Method] = {
     "ppd": Method("PPD (KL)", RPD, _imitating("kl"), needs_distribution=True),
     "directional": Method("directional, shut off", RPD, _directional),
     "dagger": Method("DAgger", DAgger, _aggregating),
-    "recommended": Method("RPD, gated and de-biased", RPD, lambda world: recommended(world.coefs["mse"])),
+    "debiased": Method("RPD, de-biased", RPD, _debiased),
     "annealed": Method("RPD, annealed and de-biased", RPD, _annealed),
 }

@@ -12,7 +12,7 @@ TUNING_SEED = 1000
 
 _STUDENTS = tuple(name for name in METHODS if name != TEACHER)
 #: Where not all methods are compared.
-_FEW = tuple(name for name in _STUDENTS if name in ("ppo", "rpd", "dagger", "recommended"))
+_FEW = tuple(name for name in _STUDENTS if name in ("ppo", "rpd", "dagger", "debiased"))
 
 #: Where a run takes long.
 _LONG = tuple(name for name in _FEW if name != "dagger")

@@ -66,28 +66,6 @@ class SuccessGate(Gate):
 
 
 @dataclass
-class FailureRateGate(Gate):
-    """
-    Open as far as the student fails: max(1 - its success rate, floor). That is the decay of QDagger (arXiv 2206.01626) with
-    successes in the place of returns, without a number to reach, and with a rest of imitation, which steadies a student that
-    succeeds. Open while the success rate is unknown. A student that falls back gets its teacher back.
-
-    :param floor: The least factor, in [0, 1].
-    :param coef: The coefficient while the gate is open: a number, a schedule, or an SB3 schedule.
-    """
-
-    floor: float = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0.0 <= self.floor <= 1.0:
-            raise ValueError(f"FailureRateGate's floor must be in [0, 1], not {self.floor}.")
-
-    def factor(self, training: TrainingProgress) -> float:
-        return max(1.0 - training.success_rate, self.floor) if _is_known(training.success_rate) else 1.0
-
-
-@dataclass
 class QDaggerGate(Gate):
     """
     Shuts little by little as the student's return nears its teacher's: max(1 - student / teacher, 0), the decay of QDagger

@@ -10,13 +10,13 @@ from typing import Any
 from stable_baselines3.common.utils import LinearSchedule
 
 from sb3_rpd.common.factories import find_named
-from sb3_rpd.common.gates import FailureRateGate, QDaggerGate, RewardTrendGate, SuccessGate
+from sb3_rpd.common.gates import QDaggerGate, RewardTrendGate, SuccessGate
 from sb3_rpd.common.label_debiasing import LabelDebiasing
 from sb3_rpd.common.loss_names import LOSS_CLASSES
 from sb3_rpd.common.schedules import ConstantCoef, CosineCoef, LinearCoef
 from sb3_rpd.common.wording import cut, shortened
 
-_COEFS = (ConstantCoef, LinearCoef, CosineCoef, SuccessGate, FailureRateGate, QDaggerGate, RewardTrendGate)
+_COEFS = (ConstantCoef, LinearCoef, CosineCoef, SuccessGate, QDaggerGate, RewardTrendGate)
 
 _SCHEDULE = re.compile(r"(lin|cos)_([0-9.]+(?:[eE][+-]?[0-9]+)?)")
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from stable_baselines3.common.utils import LinearSchedule as SB3LinearSchedule
 from toy_schedules import CountsDown, training
 
-from sb3_rpd.common.gates import FailureRateGate, QDaggerGate, RewardTrendGate, SuccessGate
+from sb3_rpd.common.gates import QDaggerGate, RewardTrendGate, SuccessGate
 from sb3_rpd.common.schedules import CosineCoef, LinearCoef
 
 
@@ -25,16 +25,6 @@ def test_success_gate_is_open_while_the_student_is_worse(success_rate, expected)
 def test_success_gate_opens_again():
     gate = SuccessGate(0.5)
     assert [gate(training(success_rate=rate)) for rate in (0.2, 0.6, 0.4)] == [1.0, 0.0, 1.0]
-
-
-@pytest.mark.parametrize(
-    ("success_rate", "expected", "expected_with_floor"),
-    [(None, 2.0, 2.0), (math.nan, 2.0, 2.0), (0.0, 2.0, 2.0), (0.25, 1.5, 1.5), (0.75, 0.5, 0.75), (1.0, 0.0, 0.75)],
-)
-def test_failure_rate_gate_is_open_as_far_as_the_student_fails(success_rate, expected, expected_with_floor):
-    now = training(success_rate=success_rate)
-    assert FailureRateGate(coef=2.0)(now) == expected
-    assert FailureRateGate(0.375, coef=2.0)(now) == expected_with_floor
 
 
 @pytest.mark.parametrize(
@@ -91,7 +81,6 @@ def test_a_flat_return_of_any_size_does_not_count_as_rising(value, window):
 @pytest.mark.parametrize(
     ("make_gate", "factor"),
     [
-        (FailureRateGate, 0.75),
         (functools.partial(SuccessGate, 0.5), 1.0),
         (functools.partial(QDaggerGate, 2.0), 0.5),
         (RewardTrendGate, 1.0),
@@ -119,7 +108,7 @@ def test_the_schedule_within_is_asked_while_the_gate_is_shut():
     )
 )
 def test_gates_stay_within_zero_and_one_whatever_training_shows(history):
-    for gate in (FailureRateGate(0.1), SuccessGate(0.3), QDaggerGate(1e-3), RewardTrendGate(window=2, patience=2)):
+    for gate in (SuccessGate(0.3), QDaggerGate(1e-3), RewardTrendGate(window=2, patience=2)):
         for success_rate, mean_return in history:
             assert 0.0 <= gate(training(success_rate=success_rate, mean_return=mean_return)) <= 1.0
 
@@ -149,8 +138,6 @@ def test_a_trend_gate_goes_on_where_it_was_saved(saved_after):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: FailureRateGate(-0.1), r"FailureRateGate's floor must be in \[0, 1\], not -0.1"),
-        (lambda: FailureRateGate(math.nan), r"FailureRateGate's floor must be in \[0, 1\], not nan"),
         (lambda: SuccessGate(0.0), r"teacher_success must be in \(0, 1\], not 0.0.*never succeeds"),
         (lambda: SuccessGate(60.0), r"teacher_success must be in \(0, 1\], not 60.0"),
         (lambda: SuccessGate(math.nan), r"teacher_success must be in \(0, 1\]"),

@@ -81,7 +81,7 @@ def test_every_schedule_gate_and_loss_has_its_name() -> None:
     [
         ("imitation_coef", "5", ValueError, 'a number or a schedule such as "lin_0.5" or "cos_0.5"'),
         ("learning_rate", "cos_0.1", ValueError, "such as \"lin_0.5\", which ends at 0; 'cos_0.1' is neither"),
-        ("imitation_coef", {"Cosine": {}}, ValueError, "'CosineCoef', 'SuccessGate', 'FailureRateGate', 'QDaggerGate'"),
+        ("imitation_coef", {"Cosine": {}}, ValueError, "'CosineCoef', 'SuccessGate', 'QDaggerGate'"),
         ("imitation_coef", {"LinearCoef": {}, "CosineCoef": {}}, ValueError, "written as {Name: {argument: value}}"),
         ("imitation_coef", {"CosineCoef": {"begin": 5.0}}, ValueError, "imitation_coef cannot be made: .*'begin'"),
         ("imitation_coef", {"CosineCoef": {"start": -1.0}}, ValueError, "must be finite and >= 0, not -1.0"),
