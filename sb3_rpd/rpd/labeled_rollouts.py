@@ -2,20 +2,20 @@
 
 import pathlib
 import warnings
-from collections.abc import Callable
-from typing import Any, TypeGuard
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, TypeGuard
 
 import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.buffers import DictRolloutBuffer, RolloutBuffer
+from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ConvertCallback
 from stable_baselines3.common.type_aliases import MaybeCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_rpd.common.asking import check_offer
 from sb3_rpd.common.buffer_check import check_labels_follow
-from sb3_rpd.common.buffers import TeacherLabelsMixin, give_room_for_labels, with_teacher_labels
+from sb3_rpd.common.buffers import TeacherLabelsMixin, give_room_for_labels
 from sb3_rpd.common.callbacks import CollectingGuard, LabelingCallback
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.input_tracker import TeacherInputTracker, View, copied
@@ -27,6 +27,7 @@ from sb3_rpd.common.misleading_reward import MisleadingRewardWatch
 from sb3_rpd.common.schedules import ConstantCoef, make_coef_schedule
 from sb3_rpd.common.teacher import Teacher
 from sb3_rpd.common.teacher_inputs import TeacherInputReader
+from sb3_rpd.common.type_aliases import TeacherInfo
 from sb3_rpd.common.wording import cut
 from sb3_rpd.rpd.student_archive import StudentArchive
 from sb3_rpd.teachers.resolve import make_teacher
@@ -48,6 +49,9 @@ class LabeledRollouts(StudentArchive):
 
     rollout_buffer: TeacherLabelsMixin
 
+    #: What makes the algorithm's rollout buffer one with labels.
+    _labels_mixin: ClassVar[type[TeacherLabelsMixin]] = TeacherLabelsMixin
+
     _labeler: Labeler | None = None
     #: The ``teacher`` for which the labeler was made.
     _labeler_teacher: Any = None
@@ -61,13 +65,11 @@ class LabeledRollouts(StudentArchive):
     _reward_watch: MisleadingRewardWatch | None = None
 
     def _setup_model(self) -> None:
-        buffer_class = self.rollout_buffer_class
-        if buffer_class is None:
-            buffer_class = DictRolloutBuffer if isinstance(self.observation_space, spaces.Dict) else RolloutBuffer
-        self.rollout_buffer_class = with_teacher_labels(buffer_class)
         super()._setup_model()
-        # SB3 saves the class by reference, and the archive must load where this package is not installed
-        self.rollout_buffer_class = buffer_class
+        # Not by way of rollout_buffer_class, which RecurrentPPO lacks and the others save by reference: the archive must load
+        # where this package is not installed
+        give_room_for_labels(self.rollout_buffer, self._labels_mixin)
+        self.rollout_buffer.reset()
         self._label_generator = np.random.default_rng(self.seed)
         self._tracker = TeacherInputTracker()
         self._check_arguments()
@@ -142,9 +144,10 @@ class LabeledRollouts(StudentArchive):
             self._labeler = self._labeler_teacher = None
             if not self._has_said_plain_ppo:
                 self._has_said_plain_ppo = True
+                name = type(self).__name__
                 warnings.warn(
-                    "RPD has no teacher and trains as PPO. Give it one: RPD(..., teacher=...), RPD.load(..., teacher=...) or "
-                    "model.teacher = ...",
+                    f"{name} has no teacher and trains as {self._algorithm_without_teacher}. Give it one: {name}(..., "
+                    f"teacher=...), {name}.load(..., teacher=...) or model.teacher = ...",
                     stacklevel=8,
                 )
             return
@@ -160,6 +163,11 @@ class LabeledRollouts(StudentArchive):
                 "logits."
             )
 
+    @property
+    def _algorithm_without_teacher(self) -> str:
+        libraries = ("stable_baselines3", "sb3_contrib")
+        return next(kind.__name__ for kind in type(self).__mro__ if kind.__module__.partition(".")[0] in libraries)
+
     def _to_policy_units(self, actions: np.ndarray) -> np.ndarray:
         if not self.policy.squash_output:
             return actions
@@ -170,7 +178,13 @@ class LabeledRollouts(StudentArchive):
     # ---------------------------------------------------------------- rollouts
 
     def collect_rollouts(
-        self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int
+        self,
+        env: VecEnv,
+        callback: BaseCallback,
+        rollout_buffer: RolloutBuffer,
+        n_rollout_steps: int,
+        *args: Any,
+        **kwargs: Any,
     ) -> bool:
         """
         SB3's own ``collect_rollouts``, with a label from the teacher for each entry when it returns.
@@ -179,27 +193,34 @@ class LabeledRollouts(StudentArchive):
         :param callback: See PPO.
         :param rollout_buffer: See PPO. A buffer without room for labels is filled without them.
         :param n_rollout_steps: See PPO.
+        :param args: What other algorithms take beside.
+        :param kwargs: Likewise.
         :return: See PPO.
         :raises TeacherError: if the teacher does not fit the environment, or too many of its labels are missing.
         """
         self._current_imitation_coef = self._next_imitation_coef()
         if self._reward_watch is not None:
             self._reward_watch.update(self.ep_info_buffer, self.ep_success_buffer)
+        of_algorithm = super().collect_rollouts
+
+        def collect(callback: BaseCallback) -> bool:
+            return of_algorithm(env, callback, rollout_buffer, n_rollout_steps, *args, **kwargs)
+
         self._is_collecting = True
         try:
             if self._labeler is None or not self._has_room_for_labels(rollout_buffer):
-                return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
-            return self._collect_labeled(self._labeler, env, callback, rollout_buffer, n_rollout_steps)
+                return collect(callback)
+            return self._collect_labeled(collect, self._labeler, env, callback, rollout_buffer)
         finally:
             self._is_collecting = False
 
     def _collect_labeled(
         self,
+        collect: Callable[[BaseCallback], bool],
         labeler: Labeler,
         env: VecEnv,
         callback: BaseCallback,
         rollout_buffer: TeacherLabelsMixin,
-        n_rollout_steps: int,
     ) -> bool:
         reader = self._reader if env is self._reader.env else TeacherInputReader(env)
         with RolloutLabeling(
@@ -210,9 +231,11 @@ class LabeledRollouts(StudentArchive):
             is_quick=self._teacher_is_quick,
         ) as labeling:
             wanted = labeling if self._current_imitation_coef > 0 else None
-            labeling_callback = LabelingCallback(callback, self, reader, self._tracker, wanted, self._label_choice())
+            labeling_callback = LabelingCallback(
+                callback, self, reader, self._tracker, wanted, self._label_choice(), self._add_to_view
+            )
             with rollout_buffer.announcing(labeling_callback.on_add):
-                if not super().collect_rollouts(env, labeling_callback, rollout_buffer, n_rollout_steps):
+                if not collect(labeling_callback):
                     return False
             statistics = labeling.join()
         if statistics.asked:
@@ -222,14 +245,21 @@ class LabeledRollouts(StudentArchive):
             self._stop_for_missing_labels(statistics)
         return True
 
+    def _add_to_view(self, inputs: list[TeacherInfo], stored: Mapping[str, Any]) -> list[TeacherInfo]:
+        """What the teacher may see of each environment, with what the buffer stores that it needs beside."""
+        return inputs
+
     def _has_room_for_labels(self, rollout_buffer: RolloutBuffer) -> TypeGuard[TeacherLabelsMixin]:
         if self._current_imitation_coef > 0 and rollout_buffer is self.rollout_buffer:
             # One that the user has made himself, say of another size
-            give_room_for_labels(rollout_buffer)
+            give_room_for_labels(rollout_buffer, self._labels_mixin)
             if rollout_buffer is not self._checked_buffer:
-                check_labels_follow(rollout_buffer)
+                self._check_buffer(rollout_buffer)
                 self._checked_buffer = rollout_buffer
         return isinstance(rollout_buffer, TeacherLabelsMixin)
+
+    def _check_buffer(self, rollout_buffer: TeacherLabelsMixin) -> None:
+        check_labels_follow(rollout_buffer)
 
     def _record_labeling(self, statistics: LabelStatistics, rollout_buffer: TeacherLabelsMixin) -> None:
         n_entries = rollout_buffer.buffer_size * rollout_buffer.n_envs

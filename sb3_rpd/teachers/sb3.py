@@ -99,7 +99,7 @@ class SB3Teacher(Teacher):
         self.vec_normalize = None if statistics is None else load_statistics(statistics)
         self.deterministic = deterministic
         self.convert_actions = make_conversion(convert_actions)
-        self._takes_masks = "action_masks" in signature(self.model.predict).parameters
+        self.takes_action_masks = "action_masks" in signature(self.model.predict).parameters
         policy = self.model.policy
         self.gives_distribution = (
             deterministic
@@ -125,7 +125,7 @@ class SB3Teacher(Teacher):
 
     def _answer(self, observation: RawObservation, offered: RawObservation) -> TeacherOutput:
         """The model's own answer, in the units of its training."""
-        if self._takes_masks:
+        if self.takes_action_masks:
             masks = find_action_masks(offered, self.model.action_space)
             actions = self.model.predict(observation, deterministic=self.deterministic, action_masks=masks)[0]  # type: ignore[call-arg]
             return TeacherOutput(only_allowed(actions, masks, self.model.action_space))
@@ -149,7 +149,7 @@ class SB3Teacher(Teacher):
                 )
             return {name: observations[name] for name in space.spaces}
         if isinstance(observations, dict):
-            meant = [name for name in observations if not (self._takes_masks and name in MASK_NAMES)]
+            meant = [name for name in observations if not (self.takes_action_masks and name in MASK_NAMES)]
             if len(meant) != 1:
                 raise TeacherError(
                     f"The teacher model takes one array of {cut(space)}, the environment offers "
