@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from sb3_contrib import MaskablePPO
+from stable_baselines3.common.buffers import RolloutBuffer
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.type_aliases import MaybeCallback
+from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_rpd.common.type_aliases import TeacherInfo
 from sb3_rpd.maskable_rpd.buffers import AllowedLabelsMixin
@@ -63,6 +66,34 @@ class MaskableRPD(ImitationTraining, MaskablePPO):  # type: ignore[misc]
         return super().learn(
             total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, use_masking, progress_bar
         )
+
+    def collect_rollouts(
+        self,
+        env: VecEnv,
+        callback: BaseCallback,
+        rollout_buffer: RolloutBuffer,
+        n_rollout_steps: int,
+        use_masking: bool = True,
+    ) -> bool:
+        """
+        MaskablePPO's own ``collect_rollouts``, with a label from the teacher for each entry when it returns.
+
+        :param env: See MaskablePPO.
+        :param callback: See MaskablePPO.
+        :param rollout_buffer: See MaskablePPO.
+        :param n_rollout_steps: See MaskablePPO.
+        :param use_masking: See MaskablePPO.
+        :return: See MaskablePPO.
+        :raises TeacherError: if the teacher does not fit the environment, or too many of its labels are missing.
+        """
+        self._use_masking = use_masking
+        return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
+
+    def _collect(self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int) -> bool:
+        return MaskablePPO.collect_rollouts(self, env, callback, rollout_buffer, n_rollout_steps, self._use_masking)
+
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "_use_masking"]
 
     def _add_to_view(self, inputs: list[TeacherInfo], stored: Mapping[str, Any]) -> list[TeacherInfo]:
         masks = stored["action_masks"]

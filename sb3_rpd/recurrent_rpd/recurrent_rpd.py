@@ -4,12 +4,17 @@ from typing import Any, TypeVar
 
 import torch as th
 from sb3_contrib import RecurrentPPO
+from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 from stable_baselines3.common.type_aliases import MaybeCallback
 
 from sb3_rpd.common.buffer_check import is_of_a_library
 from sb3_rpd.common.buffers import TeacherLabelsMixin
 from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.losses import ImitationLoss
+from sb3_rpd.common.ppo_loss import PPOLossSettings
+from sb3_rpd.common.training_log import TrainingLog
 from sb3_rpd.recurrent_rpd.buffers import PaddedLabelsMixin
+from sb3_rpd.recurrent_rpd.sequences import whole_sequences, why_not_whole
 from sb3_rpd.rpd.imitation_training import ImitationTraining
 from sb3_rpd.rpd.signatures import with_arguments_of
 
@@ -32,6 +37,7 @@ class RecurrentRPD(ImitationTraining, RecurrentPPO):  # type: ignore[misc]
     :param kwargs: See RecurrentPPO, and ``RPD`` for ``teacher`` and what comes after it.
     """
 
+    policy: RecurrentActorCriticPolicy
     _labels_mixin = PaddedLabelsMixin
 
     @with_arguments_of(RecurrentPPO)
@@ -60,6 +66,18 @@ class RecurrentRPD(ImitationTraining, RecurrentPPO):  # type: ignore[misc]
         :raises TeacherError: if the teacher does not fit the environment, or too many of its labels are missing.
         """
         return super().learn(total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)
+
+    def why_not_fast(self) -> str | None:
+        """
+        The fast path of a recurrent student puts whole sequences through the LSTM in one call.
+
+        :return: What keeps this model off the fast path of training, None if nothing does.
+        """
+        return why_not_whole(self.policy)
+
+    def _train_fast(self, settings: PPOLossSettings, imitation_loss: ImitationLoss | None, statistics: TrainingLog) -> None:
+        with whole_sequences(self.policy):
+            self._train_plain(settings, imitation_loss, statistics)
 
     def _check_buffer(self, rollout_buffer: TeacherLabelsMixin) -> None:
         if not is_of_a_library(rollout_buffer):

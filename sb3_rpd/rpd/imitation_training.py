@@ -103,17 +103,11 @@ class ImitationTraining(LabeledRollouts):
             )
 
     def collect_rollouts(
-        self,
-        env: VecEnv,
-        callback: BaseCallback,
-        rollout_buffer: RolloutBuffer,
-        n_rollout_steps: int,
-        *args: Any,
-        **kwargs: Any,
+        self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int
     ) -> bool:
         """See ``LabeledRollouts``."""
         with fast_acting(self.policy) if self.fast is not False else nullcontext():
-            return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps, *args, **kwargs)
+            return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
 
     def train(self) -> None:
         """Update the policy by several epochs over the rollout buffer, on PPO's loss plus the imitation loss."""

@@ -144,10 +144,10 @@ class LabeledRollouts(StudentArchive):
             self._labeler = self._labeler_teacher = None
             if not self._has_said_plain_ppo:
                 self._has_said_plain_ppo = True
-                name = type(self).__name__
+                name = self._name_in("sb3_rpd")
                 warnings.warn(
-                    f"{name} has no teacher and trains as {self._algorithm_without_teacher}. Give it one: {name}(..., "
-                    f"teacher=...), {name}.load(..., teacher=...) or model.teacher = ...",
+                    f"{name} has no teacher and trains as {self._name_in('stable_baselines3', 'sb3_contrib')}. Give it one: "
+                    f"{name}(..., teacher=...), {name}.load(..., teacher=...) or model.teacher = ...",
                     stacklevel=8,
                 )
             return
@@ -163,10 +163,9 @@ class LabeledRollouts(StudentArchive):
                 "logits."
             )
 
-    @property
-    def _algorithm_without_teacher(self) -> str:
-        libraries = ("stable_baselines3", "sb3_contrib")
-        return next(kind.__name__ for kind in type(self).__mro__ if kind.__module__.partition(".")[0] in libraries)
+    def _name_in(self, *packages: str) -> str:
+        """The name of the first class in the line of ancestors that one of these packages has."""
+        return next(kind.__name__ for kind in type(self).__mro__ if kind.__module__.partition(".")[0] in packages)
 
     def _to_policy_units(self, actions: np.ndarray) -> np.ndarray:
         if not self.policy.squash_output:
@@ -178,13 +177,7 @@ class LabeledRollouts(StudentArchive):
     # ---------------------------------------------------------------- rollouts
 
     def collect_rollouts(
-        self,
-        env: VecEnv,
-        callback: BaseCallback,
-        rollout_buffer: RolloutBuffer,
-        n_rollout_steps: int,
-        *args: Any,
-        **kwargs: Any,
+        self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int
     ) -> bool:
         """
         SB3's own ``collect_rollouts``, with a label from the teacher for each entry when it returns.
@@ -193,34 +186,31 @@ class LabeledRollouts(StudentArchive):
         :param callback: See PPO.
         :param rollout_buffer: See PPO. A buffer without room for labels is filled without them.
         :param n_rollout_steps: See PPO.
-        :param args: What other algorithms take beside.
-        :param kwargs: Likewise.
         :return: See PPO.
         :raises TeacherError: if the teacher does not fit the environment, or too many of its labels are missing.
         """
         self._current_imitation_coef = self._next_imitation_coef()
         if self._reward_watch is not None:
             self._reward_watch.update(self.ep_info_buffer, self.ep_success_buffer)
-        of_algorithm = super().collect_rollouts
-
-        def collect(callback: BaseCallback) -> bool:
-            return of_algorithm(env, callback, rollout_buffer, n_rollout_steps, *args, **kwargs)
-
         self._is_collecting = True
         try:
             if self._labeler is None or not self._has_room_for_labels(rollout_buffer):
-                return collect(callback)
-            return self._collect_labeled(collect, self._labeler, env, callback, rollout_buffer)
+                return self._collect(env, callback, rollout_buffer, n_rollout_steps)
+            return self._collect_labeled(self._labeler, env, callback, rollout_buffer, n_rollout_steps)
         finally:
             self._is_collecting = False
 
+    def _collect(self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int) -> bool:
+        """The algorithm's own ``collect_rollouts``."""
+        return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
+
     def _collect_labeled(
         self,
-        collect: Callable[[BaseCallback], bool],
         labeler: Labeler,
         env: VecEnv,
         callback: BaseCallback,
         rollout_buffer: TeacherLabelsMixin,
+        n_rollout_steps: int,
     ) -> bool:
         reader = self._reader if env is self._reader.env else TeacherInputReader(env)
         with RolloutLabeling(
@@ -235,7 +225,7 @@ class LabeledRollouts(StudentArchive):
                 callback, self, reader, self._tracker, wanted, self._label_choice(), self._add_to_view
             )
             with rollout_buffer.announcing(labeling_callback.on_add):
-                if not collect(labeling_callback):
+                if not self._collect(env, labeling_callback, rollout_buffer, n_rollout_steps):
                     return False
             statistics = labeling.join()
         if statistics.asked:
