@@ -3,6 +3,7 @@
 from typing import Any, TypeVar
 
 import torch as th
+from gymnasium import spaces
 from sb3_contrib import RecurrentPPO
 from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 from stable_baselines3.common.type_aliases import MaybeCallback
@@ -11,7 +12,7 @@ from sb3_rpd.common.buffer_check import is_of_a_library
 from sb3_rpd.common.buffers import TeacherLabelsMixin
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.losses import ImitationLoss
-from sb3_rpd.common.ppo_loss import PPOLossSettings
+from sb3_rpd.common.ppo_loss import PolicyEvaluation, PPOLossSettings
 from sb3_rpd.common.training_log import TrainingLog
 from sb3_rpd.recurrent_rpd.buffers import PaddedLabelsMixin
 from sb3_rpd.recurrent_rpd.sequences import whole_sequences, why_not_whole
@@ -86,6 +87,12 @@ class RecurrentRPD(ImitationTraining, RecurrentPPO):  # type: ignore[misc]
                 f"RecurrentRPD keeps its labels in the rollout buffers of sb3-contrib, and {name} is none of them: leave "
                 "model.rollout_buffer as it is, or take imitation_coef=0.0."
             )
+
+    def _evaluate(self, batch: Any) -> PolicyEvaluation:
+        if isinstance(self.action_space, spaces.MultiBinary):
+            # The buffer has integers, at which PyTorch raises an error: so it does under RecurrentPPO
+            batch = batch._replace(actions=batch.actions.float())
+        return super()._evaluate(batch)
 
     def _policy_inputs(self, batch: Any) -> dict[str, Any]:
         return {"lstm_states": batch.lstm_states, "episode_starts": batch.episode_starts}
