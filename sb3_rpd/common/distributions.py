@@ -51,7 +51,7 @@ def log_prob(distribution: Distribution, actions: th.Tensor) -> th.Tensor:
     :param actions: Actions of shape (batch, action_dim) as a buffer has them: floats, also where they are discrete.
     :return: Their log-probabilities, of shape (batch,).
     """
-    if isinstance(distribution.distribution, Categorical):
+    if isinstance(getattr(distribution, "distribution", None), Categorical):
         actions = actions.long().flatten()
     return distribution.log_prob(actions)
 
