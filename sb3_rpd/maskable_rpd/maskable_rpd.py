@@ -35,6 +35,8 @@ class MaskableRPD(ImitationTraining, MaskablePPO):  # type: ignore[misc]
     """
 
     _labels_mixin = AllowedLabelsMixin
+    #: Whether the present rollout is collected with masks.
+    _use_masking: bool = True
 
     @with_arguments_of(MaskablePPO)
     def __init__(self, *args: Any, **kwargs: Any) -> None:

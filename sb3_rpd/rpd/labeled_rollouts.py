@@ -1,6 +1,7 @@
 """What an on-policy algorithm needs to have its rollouts labeled by a teacher."""
 
 import pathlib
+import sys
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeGuard
@@ -31,6 +32,9 @@ from sb3_rpd.common.type_aliases import TeacherInfo
 from sb3_rpd.common.wording import cut
 from sb3_rpd.rpd.student_archive import StudentArchive
 from sb3_rpd.teachers.resolve import make_teacher
+
+#: The packages in which a student's classes are, or their ancestors.
+_OURS, _LIBRARIES = __name__.partition(".")[0], ("stable_baselines3", "sb3_contrib")
 
 
 class LabeledRollouts(StudentArchive):
@@ -129,7 +133,7 @@ class LabeledRollouts(StudentArchive):
         known = self._tracker.find(self._last_obs)
         if known is not None and known.inputs is not None:
             check_offer(known.inputs, self.action_space)
-        is_rpds = getattr(self.collect_rollouts, "__module__", "").split(".")[0] == __name__.split(".")[0]
+        is_rpds = _package(getattr(self.collect_rollouts, "__module__", "")) == _OURS
         if self._labeler is None or is_rpds or make_coef_schedule(self.imitation_coef) == ConstantCoef(0.0):
             return super()._init_callback(callback, progress_bar)
         # As SB3 makes one callback of whatever it is given
@@ -144,11 +148,11 @@ class LabeledRollouts(StudentArchive):
             self._labeler = self._labeler_teacher = None
             if not self._has_said_plain_ppo:
                 self._has_said_plain_ppo = True
-                name = self._name_in("sb3_rpd")
+                name = self._name_in(_OURS)
                 warnings.warn(
-                    f"{name} has no teacher and trains as {self._name_in('stable_baselines3', 'sb3_contrib')}. Give it one: "
+                    f"{name} has no teacher and trains as {self._name_in(*_LIBRARIES)}. Give it one: "
                     f"{name}(..., teacher=...), {name}.load(..., teacher=...) or model.teacher = ...",
-                    stacklevel=8,
+                    stacklevel=_users_level(),
                 )
             return
         if self._labeler is None or self._labeler_teacher is not self.teacher:
@@ -165,7 +169,7 @@ class LabeledRollouts(StudentArchive):
 
     def _name_in(self, *packages: str) -> str:
         """The name of the first class in the line of ancestors that one of these packages has."""
-        return next(kind.__name__ for kind in type(self).__mro__ if kind.__module__.partition(".")[0] in packages)
+        return next(kind.__name__ for kind in type(self).__mro__ if _package(kind.__module__) in packages)
 
     def _to_policy_units(self, actions: np.ndarray) -> np.ndarray:
         if not self.policy.squash_output:
@@ -275,3 +279,15 @@ class LabeledRollouts(StudentArchive):
             "Correct the teacher and go on with "
             f"{type(self).__name__}.load(path, env=env, teacher=teacher).learn(..., reset_num_timesteps=False)."
         )
+
+
+def _package(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def _users_level() -> int:
+    """The ``stacklevel`` with which a warning of the caller's shows the first line that is in none of these packages."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and _package(frame.f_globals["__name__"]) in (_OURS, *_LIBRARIES):
+        level, frame = level + 1, frame.f_back
+    return level

@@ -110,5 +110,6 @@ def test_fast_path_is_refused_in_a_sentence() -> None:
 
 
 def test_without_a_teacher_it_says_whose_training_this_is() -> None:
-    with pytest.warns(UserWarning, match=r"^MaskableRPD has no teacher and trains as MaskablePPO\. Give it one"):
+    with pytest.warns(UserWarning, match=r"^MaskableRPD has no teacher and trains as MaskablePPO\. Give it one") as warned:
         train(MaskableRPD, "discrete", iterations=1)
+    assert [warning.filename for warning in warned] == [__file__]

@@ -99,5 +99,6 @@ def test_teacher_in_the_place_of_the_learning_rate_is_named() -> None:
 
 
 def test_without_a_teacher_it_says_whose_training_this_is() -> None:
-    with pytest.warns(UserWarning, match=r"^RecurrentRPD has no teacher and trains as RecurrentPPO\. Give it one"):
+    with pytest.warns(UserWarning, match=r"^RecurrentRPD has no teacher and trains as RecurrentPPO\. Give it one") as warned:
         train(RecurrentRPD, "box", iterations=1)
+    assert [warning.filename for warning in warned] == [__file__]
