@@ -48,8 +48,7 @@ def train(algorithm: type[MaskablePPO], case: str, iterations: int = 3, **kwargs
 
 
 @pytest.mark.filterwarnings("ignore:MaskableRPD has no teacher")
-@pytest.mark.parametrize("teacher", ["no_teacher", "coefficient_0"])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("case", "teacher"), [*((case, "coefficient_0") for case in CASES), ("discrete", "no_teacher")])
 def test_parameters_and_log_are_those_of_maskable_ppo(case: str, teacher: str) -> None:
     with_teacher = {"teacher": scripted_teacher(CASES[case][0]), "imitation_coef": 0.0}
     plain, ours = train(MaskablePPO, case), train(MaskableRPD, case, **(with_teacher if teacher == "coefficient_0" else {}))

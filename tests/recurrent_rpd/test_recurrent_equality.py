@@ -52,8 +52,7 @@ def train(algorithm: type[RecurrentPPO], case: str, iterations: int = 3, **kwarg
 
 
 @pytest.mark.filterwarnings("ignore:RecurrentRPD has no teacher")
-@pytest.mark.parametrize("teacher", ["no_teacher", "coefficient_0"])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("case", "teacher"), [*((case, "coefficient_0") for case in CASES), ("box", "no_teacher")])
 def test_parameters_and_log_are_those_of_recurrent_ppo(case: str, teacher: str) -> None:
     with_teacher = {"teacher": scripted_teacher(CASES[case][0]), "imitation_coef": 0.0}
     plain, ours = train(RecurrentPPO, case), train(RecurrentRPD, case, **(with_teacher if teacher == "coefficient_0" else {}))
