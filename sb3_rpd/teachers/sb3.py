@@ -65,7 +65,8 @@ class SB3Teacher(Teacher):
     For all other models (SAC, TD3, DQN, ...) the answer is the action alone.
 
     A model that takes action masks (MaskablePPO) gets those that the environment offers as "action_mask" or "action_masks",
-    of shape (n, choices), true where an action is allowed; a state in which none is has no answer.
+    of shape (n, choices), true where an action is allowed; a state in which none is has no answer. ``MaskableRPD`` offers
+    those of its student.
 
     :param model: The model, or the path of the archive that its ``save()`` wrote.
     :param vec_normalize: The statistics of the model's own training, or the path that ``VecNormalize.save()`` wrote;
