@@ -1,7 +1,7 @@
 # Each target does its own set-up: system packages, virtual environment, Python packages. What is done is not done again.
 #
 #   make demo       train with RPD and with PPO on ManiSkill2, compare with the teacher (results in runs/demo)
-#   make test       the tests                          make test-sb3   Stable-Baselines3's own tests, with RPD in place of PPO
+#   make test       the tests                          make test-sb3   SB3's and sb3-contrib's own tests, with RPD in place of PPO
 #   make test-newest         the tests without the simulator, on Python 3.12 with the newest numpy, torch and all else
 #   make test-transformers   OpenVLATeacher's tests with the lowest release of transformers that it works on
 #   make test-lerobot        demonstrations, read and written by the library LeRobot (some GB)
@@ -29,7 +29,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := -m pip --disable-pip-version-check install
 WITHOUT_SIMULATOR := not maniskill2 and not rendering
 CHECKED := sb3_rpd tests examples benchmarks experiments docs
-BENCHMARKS := rollout_memory label_overlap env_overhead openvla_throughput process_teacher
+BENCHMARKS := recurrent_speed rollout_memory label_overlap env_overhead openvla_throughput process_teacher
 
 # Small tensors: a second thread gains nothing and costs a lot as soon as the cores are busy.
 export OMP_NUM_THREADS ?= 1
@@ -131,7 +131,7 @@ dist: $(VENV)/.extra-dist
 	$(BIN)/python -m build
 	$(BIN)/twine check --strict dist/*
 
-bench: $(VENV)/.extra-extra $(VENV)/.extra-openvla
+bench: $(VENV)/.extra-extra $(VENV)/.extra-openvla $(VENV)/.extra-contrib
 	mkdir -p runs/bench
 	$(BIN)/python benchmarks/training_speed.py --json runs/bench/training_speed.json $(if $(SB3_DISTILL),--ppd $(SB3_DISTILL))
 	for benchmark in $(BENCHMARKS); do $(BIN)/python benchmarks/$$benchmark.py --json runs/bench/$$benchmark.json; done

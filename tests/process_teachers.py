@@ -103,3 +103,13 @@ def network_teacher() -> Any:
 
 def elementwise_teacher() -> Any:
     return lambda observations: 500 + 400 * np.sin(observations["name"])
+
+
+class MaskEcho(Teacher):
+    """Answers with the first action that is allowed."""
+
+    takes_action_masks = True
+
+    def predict(self, observations: RawObservation, instructions: Sequence[str] | None = None) -> np.ndarray:
+        assert isinstance(observations, dict)
+        return observations["action_mask"].argmax(axis=1)

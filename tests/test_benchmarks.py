@@ -39,6 +39,16 @@ def test_training_speed(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_recurrent_speed(tmp_path: Path) -> None:
+    record = run("recurrent_speed.py", "--quick", "--sizes", "4", "--rounds", "2", folder=tmp_path)
+
+    rows = record["results"]["4"]
+    assert list(rows) == ["RecurrentPPO", "RecurrentRPD", "RecurrentRPD, plain path"]
+    assert rows["RecurrentPPO"]["speed_over_recurrent_ppo"] == {"median": 1.0, "quartiles": [1.0, 1.0]}
+    assert all(row["speed_over_recurrent_ppo"]["median"] > 0.0 for row in rows.values())
+
+
+@pytest.mark.slow
 def test_rollout_memory(tmp_path: Path) -> None:
     record = run("rollout_memory.py", "--quick", folder=tmp_path)
 

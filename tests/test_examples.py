@@ -12,6 +12,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 #: Arguments for each example: none where it runs as printed in it.
 ARGUMENTS = {
     "quickstart.py": [],
+    "remembered_target.py": ["--seeds", "0", "--timesteps", "12288", "--students", "RecurrentRPD", "RPD"],
     "teacher_view.py": ["--timesteps", "2048"],
     "own_teacher.py": ["--timesteps", "8192", "--process"],
     "maniskill2_demo.py": ["--quick"],
@@ -41,6 +42,13 @@ def test_quickstart_beats_ppo_by_far(tmp_path: Path) -> None:
     # Measured with three seeds: RPD -271 to -403, its teacher about -450, PPO -1016 to -1069.
     assert float(returns["RPD"]) > float(returns["PPO"]) + 300
     assert (tmp_path / "runs/quickstart/student.zip").is_file()
+
+
+@pytest.mark.slow
+def test_student_that_remembers_the_target_beats_one_that_cannot(tmp_path: Path) -> None:
+    successes = dict(re.findall(r"^(\w+) +success +(\d+)%", run("remembered_target.py", tmp_path), flags=re.MULTILINE))
+
+    assert int(successes["RecurrentRPD"]) > int(successes["RPD"]) + 40
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 #: What only some users have, or what takes seconds to import.
 HEAVY = (
     *("transformers", "sapien", "mani_skill2", "matplotlib", "tensorboard", "websockets", "pyarrow", "h5py", "av"),
-    *("onnx", "onnxruntime", "huggingface_hub"),
+    *("onnx", "onnxruntime", "huggingface_hub", "sb3_contrib"),
 )
 
 
@@ -62,7 +62,7 @@ def test_import_is_light(module: str) -> None:
 def test_extras_name_what_they_bring() -> None:
     by_extra = "\n".join(requires("sb3_rpd") or [])
 
-    for extra in ("maniskill2", "extra", "tests", "lint", "docs", "dist"):
+    for extra in ("maniskill2", "contrib", "extra", "tests", "lint", "docs", "dist"):
         assert re.search(rf"extra == ['\"]{extra}['\"]", by_extra), f"no extra {extra!r} in\n{by_extra}"
     # Without an extra nobody gets a simulator.
     assert not [line for line in by_extra.splitlines() if "mani" in line and "extra ==" not in line]
@@ -79,6 +79,34 @@ except ImportError as error:
     print(error)
 """
     assert "sb3_rpd[maniskill2]" in run_python(code)
+
+
+@pytest.mark.parametrize("statement", ["from sb3_rpd import {}", "import sb3_rpd.{}"])
+def test_missing_sb3_contrib_names_its_extra(statement: str) -> None:
+    is_module = statement.startswith("import")
+    names = ("recurrent_rpd", "maskable_rpd") if is_module else ("RecurrentRPD", "MaskableRPD")
+    statements = [statement.format(name) for name in names]
+    code = f"""
+import sys
+sys.modules["sb3_contrib"] = None  # as if it were not installed
+from sb3_rpd import *
+for statement in {statements}:
+    try:
+        exec(statement)
+    except ImportError as error:
+        print(error)
+"""
+    lines = run_python(code).splitlines()
+    assert len(lines) == 2
+    for line in lines:
+        assert line.endswith('Install it with `pip install "sb3_rpd[contrib]"`.')
+
+
+def test_names_that_are_imported_on_request() -> None:
+    assert sb3_rpd.RecurrentRPD.__module__ == "sb3_rpd.recurrent_rpd.recurrent_rpd"
+    assert sb3_rpd.MaskableRPD.__module__ == "sb3_rpd.maskable_rpd.maskable_rpd"
+    with pytest.raises(AttributeError, match="has no attribute 'RecurentRPD'"):
+        sb3_rpd.RecurentRPD  # noqa: B018
 
 
 def copy_of_the_project(folder: Path) -> Path:

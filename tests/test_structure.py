@@ -15,6 +15,8 @@ FLOORS = (
     "evaluation",
     "demonstrations",
     "rpd",
+    "recurrent_rpd",
+    "maskable_rpd",
     "export",
     "training",
     "hub",

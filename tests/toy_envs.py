@@ -155,6 +155,49 @@ class SpacesEnv(gym.Env):
         return self.observation_space.sample(), reward, *ends, {"is_success": self.episode % 2 == 0} if is_last else {}
 
 
+class MaskedEnv(SpacesEnv):
+    """A ``SpacesEnv`` that allows, in each state, what follows from the first number of its observation."""
+
+    def action_masks(self) -> np.ndarray:
+        return masks_for(self.action_space, first_numbers(self.last_observation)[np.newaxis])[0]
+
+    def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        self.last_observation, info = super().reset(**kwargs)
+        return self.last_observation, info
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        flat = np.ravel(action).astype(int) + first_columns(self.action_space)
+        assert self.action_masks()[flat].all(), f"{action} is forbidden"
+        self.last_observation, *others = super().step(action)
+        return self.last_observation, *others
+
+
+def n_choices(action_space: spaces.Space) -> np.ndarray:
+    """:return: How many values each number of an action has."""
+    if isinstance(action_space, spaces.Discrete):
+        return np.array([action_space.n])
+    return action_space.nvec if isinstance(action_space, spaces.MultiDiscrete) else np.full(action_space.n, 2)
+
+
+def first_columns(action_space: spaces.Space) -> np.ndarray:
+    """:return: Where in a mask the choices of each number begin."""
+    return np.cumsum(n_choices(action_space)) - n_choices(action_space)
+
+
+def first_numbers(observation: Any) -> np.ndarray:
+    """:return: The first number of an observation's array, or of its "state"."""
+    return np.ravel(observation["state"] if isinstance(observation, dict) else observation)[0]
+
+
+def masks_for(action_space: spaces.Space, numbers: np.ndarray) -> np.ndarray:
+    """:return: Masks of shape (n, choices) for n states: of each number one value is forbidden, or none."""
+    sizes = n_choices(action_space)
+    drawn = (np.abs(numbers[:, np.newaxis]) * 1000).astype(int) % (2 * sizes)
+    masks = np.ones((len(numbers), int(sizes.sum())), dtype=bool)
+    np.put_along_axis(masks, drawn % sizes + first_columns(action_space), drawn >= sizes, axis=1)
+    return masks
+
+
 ACTION_SPACES: dict[str, spaces.Space] = {
     "box": spaces.Box(np.array([-1.0, -2.0], np.float32), np.array([1.0, 3.0], np.float32)),
     "discrete": spaces.Discrete(3),

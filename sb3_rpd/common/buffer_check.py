@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch as th
 
-from sb3_rpd.common.buffers import TeacherDictRolloutBuffer, TeacherLabelsMixin, TeacherRolloutBuffer
+from sb3_rpd.common.buffers import TeacherLabelsMixin
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.teacher_outputs import CheckedOutput
 
@@ -19,12 +19,12 @@ _LARGE = ("observations", "actions", "rewards", "returns", "episode_starts", "va
 
 def check_labels_follow(buffer: TeacherLabelsMixin) -> None:
     """
-    Try a buffer of a class that is not SB3's own on a few numbered entries.
+    Try a buffer of a class of the user's own on a few numbered entries.
 
     :param buffer: An empty rollout buffer, which is left as it is.
     :raises TeacherError: if an entry comes out of it without a label, or with another one's.
     """
-    if type(buffer) in (TeacherRolloutBuffer, TeacherDictRolloutBuffer):
+    if is_of_a_library(buffer):
         return
     with _same_randomness_afterwards():
         try:
@@ -36,6 +36,16 @@ def check_labels_follow(buffer: TeacherLabelsMixin) -> None:
             raise TeacherError(f"{_what_to_do(buffer)} (Trying it raised {error!r}.)") from error
     if not follow:
         raise TeacherError(_what_to_do(buffer))
+
+
+def is_of_a_library(buffer: TeacherLabelsMixin) -> bool:
+    """
+    :param buffer: A rollout buffer with labels.
+    :return: Whether they were added to a class of Stable-Baselines3 or sb3-contrib itself.
+    """
+    kind = type(buffer)
+    libraries = ("stable_baselines3", "sb3_contrib")
+    return kind.__module__ == TeacherLabelsMixin.__module__ and kind.__bases__[-1].__module__.partition(".")[0] in libraries
 
 
 def _small_copy(buffer: TeacherLabelsMixin) -> TeacherLabelsMixin:

@@ -2,19 +2,24 @@
 
 import functools
 from collections import namedtuple
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.buffers import DictRolloutBuffer, RolloutBuffer
+from stable_baselines3.common.distributions import Distribution
+from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import DictRolloutBufferSamples, RolloutBufferSamples, TensorDict
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs
 
 from sb3_rpd.common.labels import TeacherLabels
 from sb3_rpd.common.teacher_outputs import CheckedOutput
+
+#: Called with the position and the observations of a step that is added, and with what only some algorithms add.
+OnAdd: TypeAlias = Callable[[int, VecEnvObs, Mapping[str, Any]], None]
 
 
 class TeacherRolloutBufferSamples(NamedTuple):
@@ -40,8 +45,8 @@ class TeacherLabelsMixin(RolloutBuffer):
 
     #: Shape (buffer_size, n_envs, action_dim), float32, NaN where there is no label.
     teacher_actions: np.ndarray
-    #: Called with the position and the observations of each step that is added; None for nobody.
-    on_add: Callable[[int, VecEnvObs], None] | None = None
+    #: None for nobody.
+    on_add: OnAdd | None = None
 
     def add(self, obs: Any, *args: Any, **kwargs: Any) -> None:
         """
@@ -52,11 +57,11 @@ class TeacherLabelsMixin(RolloutBuffer):
         :param kwargs: See SB3's.
         """
         if self.on_add is not None:
-            self.on_add(self.pos, obs)
+            self.on_add(self.pos, obs, kwargs)
         super().add(obs, *args, **kwargs)
 
     @contextmanager
-    def announcing(self, on_add: Callable[[int, VecEnvObs], None]) -> Iterator[None]:
+    def announcing(self, on_add: OnAdd) -> Iterator[None]:
         """
         Inside, each step that is added is announced.
 
@@ -116,13 +121,28 @@ class TeacherLabelsMixin(RolloutBuffer):
         self._map_observations(self.swap_and_flatten)
         self.generator_ready = True
 
+    def drop_forbidden_labels(self) -> int:
+        """
+        Drop labels that the student cannot follow in their entry's state, in buffers that know of any.
+
+        :return: How many.
+        """
+        return 0
+
     def labeled_fraction(self) -> float:
         """:return: The share of the rollout's entries that have a label."""
         return float(np.mean(~np.isnan(self._flat_actions).any(axis=1)))
 
     def _get_samples(self, batch_inds: np.ndarray, *args: Any, **kwargs: Any) -> TeacherRolloutBufferSamples:  # type: ignore[override]
         samples = super()._get_samples(batch_inds, *args, **kwargs)
-        return _with_labels(cast(Any, type(samples)))(*samples, self.labels(batch_inds))
+        return _with_labels(cast(Any, type(samples)))(*samples, self.minibatch_labels(batch_inds))
+
+    def minibatch_labels(self, entries: np.ndarray) -> TeacherLabels:
+        """
+        :param entries: Indices of the entries of the minibatch that is being made.
+        :return: The labels of its rows: those of the entries, unless a class lays them out otherwise.
+        """
+        return self.labels(entries)
 
     def labels(self, entries: np.ndarray) -> TeacherLabels:
         """
@@ -143,6 +163,27 @@ class TeacherLabelsMixin(RolloutBuffer):
             logits=None if is_box else distribution,
         )
 
+    def distribution(self, policy: ActorCriticPolicy, start: int, stop: int) -> Distribution:
+        """
+        :param policy: The policy that collected the rollout, as it was then.
+        :param start: The first of some steps; of some entries, once they are in the order of training.
+        :param stop: The first after them.
+        :return: Its distribution over actions in each of their entries.
+        """
+        return policy.get_distribution(policy.obs_to_tensor(self.observations_from(start, stop))[0])
+
+    def observations_from(self, start: int, stop: int) -> np.ndarray | dict[str, np.ndarray]:
+        """
+        :param start: See ``distribution``.
+        :param stop: See ``distribution``.
+        :return: The observations of these entries, first axis the entries.
+        """
+        if isinstance(self.observations, dict):
+            shapes: Any = self.obs_shape
+            return {name: array[start:stop].reshape(-1, *shapes[name]) for name, array in self.observations.items()}
+        observations: np.ndarray = self.observations[start:stop].reshape(-1, *self.obs_shape)
+        return observations
+
 
 @functools.cache
 def _with_labels(samples_class: type[Any]) -> Callable[..., TeacherRolloutBufferSamples]:
@@ -153,29 +194,35 @@ def _with_labels(samples_class: type[Any]) -> Callable[..., TeacherRolloutBuffer
     return cast(type[TeacherRolloutBufferSamples], namedtuple(f"Teacher{samples_class.__name__}", fields))
 
 
-@functools.cache
-def with_teacher_labels(buffer_class: type[RolloutBuffer]) -> type[TeacherLabelsMixin]:
+def with_teacher_labels(
+    buffer_class: type[RolloutBuffer], mixin: type[TeacherLabelsMixin] = TeacherLabelsMixin
+) -> type[TeacherLabelsMixin]:
     """
     The given kind of rollout buffer with the teacher's labels added.
 
     :param buffer_class: SB3's ``RolloutBuffer`` or ``DictRolloutBuffer``, or a class of the user's own.
-    :return: A subclass of both ``TeacherLabelsMixin`` and ``buffer_class``.
+    :param mixin: What adds them.
+    :return: A subclass of both ``mixin`` and ``buffer_class``.
     """
-    if issubclass(buffer_class, TeacherLabelsMixin):
-        return buffer_class
-    bases: tuple[type[Any], ...] = (TeacherLabelsMixin, buffer_class)
+    return buffer_class if issubclass(buffer_class, mixin) else _combined(mixin, buffer_class)
+
+
+@functools.cache
+def _combined(mixin: type[TeacherLabelsMixin], buffer_class: type[RolloutBuffer]) -> type[TeacherLabelsMixin]:
+    bases: tuple[type[Any], ...] = (mixin, buffer_class)
     namespace = {"__doc__": buffer_class.__doc__, "__module__": __name__}
     return cast(type[TeacherLabelsMixin], type(f"Teacher{buffer_class.__name__}", bases, namespace))
 
 
-def give_room_for_labels(buffer: RolloutBuffer) -> None:
+def give_room_for_labels(buffer: RolloutBuffer, mixin: type[TeacherLabelsMixin] = TeacherLabelsMixin) -> None:
     """
     Make a buffer that was made without labels one that has them, from its next ``reset`` on. It stays the same object.
 
     :param buffer: A rollout buffer.
+    :param mixin: What adds them.
     """
-    if not isinstance(buffer, TeacherLabelsMixin):
-        buffer.__class__ = with_teacher_labels(type(buffer))
+    if not isinstance(buffer, mixin):
+        buffer.__class__ = with_teacher_labels(type(buffer), mixin)
 
 
 TeacherRolloutBuffer = with_teacher_labels(RolloutBuffer)

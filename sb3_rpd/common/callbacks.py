@@ -1,7 +1,7 @@
 """The callback that takes a rollout's entries to the teacher."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
@@ -16,6 +16,9 @@ from sb3_rpd.common.teacher_inputs import TeacherInputReader
 from sb3_rpd.common.type_aliases import TeacherInfo
 
 T = TypeVar("T")
+
+#: Adds to what the teacher may see of each environment what the algorithm stores beside the observation.
+AddToView: TypeAlias = Callable[[list[TeacherInfo], Mapping[str, Any]], list[TeacherInfo]]
 
 
 class _Step(NamedTuple):
@@ -40,6 +43,7 @@ class LabelingCallback(BaseCallback):
     :param tracker: Knows the teacher's view of the model's last observation.
     :param labeling: Takes the entries; None when the rollout is not to be labeled.
     :param choice: Which entries to submit.
+    :param add_to_view: Completes the teacher's view of the entries that are submitted; None where it is complete.
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class LabelingCallback(BaseCallback):
         tracker: TeacherInputTracker,
         labeling: RolloutLabeling | None,
         choice: LabelChoice,
+        add_to_view: AddToView | None = None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -58,6 +63,7 @@ class LabelingCallback(BaseCallback):
         self._tracker = tracker
         self._labeling = labeling
         self._choice = choice
+        self._add_to_view = add_to_view
         self._step: _Step | None = None
 
     def on_rollout_start(self) -> None:
@@ -84,12 +90,13 @@ class LabelingCallback(BaseCallback):
         self._tracker.settle(self._last_obs)
         self._let_replace_last_obs(self._callback.on_rollout_end)
 
-    def on_add(self, position: int, observations: VecEnvObs) -> None:
+    def on_add(self, position: int, observations: VecEnvObs, stored: Mapping[str, Any]) -> None:
         """
         The rollout buffer adds a step.
 
         :param position: Where in the rollout.
         :param observations: The student's observations that are stored.
+        :param stored: What is stored beside what every on-policy algorithm stores.
         """
         if self._labeling is None:
             return
@@ -100,7 +107,8 @@ class LabelingCallback(BaseCallback):
         if view.inputs is None:
             self._labeling.skip(int(chosen.sum()), view.complaint)
         else:
-            self._labeling.submit(position, view.inputs, chosen)
+            inputs = view.inputs if self._add_to_view is None else self._add_to_view(view.inputs, stored)
+            self._labeling.submit(position, inputs, chosen)
 
     @property
     def _last_obs(self) -> VecEnvObs:

@@ -142,15 +142,8 @@ def _deviations(policy: ActorCriticPolicy, buffer: TeacherLabelsMixin) -> tuple[
     step = max(_CHUNK * length // len(actions), 1)
     means, stds = [], []
     for start in range(0, length, step):
-        observations = _rows(buffer.observations, buffer.obs_shape, start, start + step)
-        normal = policy.get_distribution(policy.obs_to_tensor(observations)[0]).distribution
+        normal = buffer.distribution(policy, start, start + step).distribution
         assert isinstance(normal, th.distributions.Normal)
         means.append(normal.mean.cpu().numpy())
         stds.append(normal.stddev.cpu().numpy())
     return actions - np.concatenate(means), np.concatenate(stds)
-
-
-def _rows(observations: Any, shape: Any, start: int, stop: int) -> Any:
-    if isinstance(observations, dict):
-        return {name: _rows(array, shape[name], start, stop) for name, array in observations.items()}
-    return observations[start:stop].reshape(-1, *shape)

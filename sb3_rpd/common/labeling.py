@@ -19,6 +19,9 @@ from sb3_rpd.common.teacher_outputs import CheckedOutput
 from sb3_rpd.common.type_aliases import TeacherInfo
 from sb3_rpd.common.wording import cut
 
+#: What is said of a label that the student's action mask rules out.
+FORBIDDEN = "it named actions that the environment's action mask forbids"
+
 #: A teacher that needs no more seconds for a batch is quicker asked than handed to a thread.
 QUICK_BATCH_SECONDS = 2e-3
 
@@ -299,6 +302,9 @@ class RolloutLabeling:
             self._ask(self._gathered.pop_first(self._batch_size))
         while self._answers:
             self._add(self._answers.popleft().result())
+        if n_forbidden := self._buffer.drop_forbidden_labels():
+            self._labeler.warn_once(FORBIDDEN)
+            self._add(LabelStatistics(missing=n_forbidden, complaint=FORBIDDEN))
         return self._statistics
 
     def _ask(self, queries: LabelQueries) -> None:

@@ -8,12 +8,7 @@ from typing import Any, ClassVar, Literal
 
 import torch as th
 from gymnasium import spaces
-from stable_baselines3.common.distributions import (
-    BernoulliDistribution,
-    CategoricalDistribution,
-    Distribution,
-    MultiCategoricalDistribution,
-)
+from stable_baselines3.common.distributions import Distribution
 from stable_baselines3.common.preprocessing import get_action_dim
 from torch.nn import functional as F
 
@@ -21,6 +16,7 @@ from sb3_rpd.common.cached_tensors import constant
 from sb3_rpd.common.distributions import (
     categorical_kl,
     gaussian_kl,
+    is_discrete,
     log_prob,
     log_prob_by_dimension,
     logits_by_dimension,
@@ -30,6 +26,9 @@ from sb3_rpd.common.wording import cut
 
 #: A discrete teacher's probability counts as no less than this in a logarithm: it may rule actions out.
 MIN_TEACHER_PROBABILITY = 1e-8
+
+#: The logit of an action that is not allowed, as in sb3-contrib.
+MASKED_LOGIT = -1e8
 
 #: The groups of the usual end-effector action (x, y, z, roll, pitch, yaw, gripper): the gripper is in none of them.
 END_EFFECTOR_GROUPS: Mapping[str, Sequence[int]] = {"translation": (0, 1, 2), "rotation": (3, 4, 5)}
@@ -245,7 +244,7 @@ class KL(WeightedLoss):
             )
 
     def per_sample(self, distribution: Distribution, labels: TeacherLabels, ratio: th.Tensor, clip_range: float) -> th.Tensor:
-        if isinstance(distribution, CategoricalDistribution | MultiCategoricalDistribution | BernoulliDistribution):
+        if is_discrete(distribution):
             divergences = self._between_logits(distribution, labels)
         else:
             divergences = self._between_gaussians(distribution, labels)
@@ -266,11 +265,14 @@ class KL(WeightedLoss):
         if labels.logits is None:
             raise ValueError(_no_distribution("its logits (TeacherOutput.logits)"))
         divergences = []
-        for student_logits, teacher_logits in logits_by_dimension(distribution, labels.logits):
+        for student_logits, teacher_logits, allowed in logits_by_dimension(distribution, labels.logits):
+            if allowed is not None:
+                # What is left of the teacher's distribution: the student has no other choice
+                teacher_logits = th.where(allowed, teacher_logits, MASKED_LOGIT)
             student = F.log_softmax(student_logits, dim=-1)
             teacher = F.log_softmax(teacher_logits, dim=-1).clamp(min=math.log(MIN_TEACHER_PROBABILITY))
-            forward = self.direction == "forward"
-            divergences.append(categorical_kl(teacher, student) if forward else categorical_kl(student, teacher))
+            pair = (teacher, student) if self.direction == "forward" else (student, teacher)
+            divergences.append(categorical_kl(*pair, allowed))
         return th.stack(divergences, dim=1)
 
 

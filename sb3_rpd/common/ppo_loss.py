@@ -60,36 +60,49 @@ class PPOLoss(NamedTuple):
     approx_kl: th.Tensor
 
 
-def ppo_loss(batch: TeacherRolloutBufferSamples, evaluation: PolicyEvaluation, settings: PPOLossSettings) -> PPOLoss:
+def ppo_loss(
+    batch: TeacherRolloutBufferSamples,
+    evaluation: PolicyEvaluation,
+    settings: PPOLossSettings,
+    mask: th.Tensor | None = None,
+) -> PPOLoss:
     """
     PPO's clipped surrogate (https://arxiv.org/abs/1707.06347) with value loss and entropy bonus.
 
-    The order of operations is that of ``stable_baselines3.PPO.train``, so that equal inputs give equal bits.
+    The order of operations is that of ``stable_baselines3.PPO.train``, with a mask that of ``sb3_contrib.RecurrentPPO.train``,
+    so that equal inputs give equal bits.
 
     :param batch: The minibatch.
     :param evaluation: The present policy's view of the same entries.
     :param settings: Clip ranges and weights.
+    :param mask: Which rows are entries and no padding, booleans of shape (batch,); None where all are.
     :return: The loss and its parts; ``approx_kl`` is Schulman's estimator (http://joschu.net/blog/kl-approx.html).
     """
+
+    def entries(rows: th.Tensor) -> th.Tensor:
+        return rows if mask is None else rows[mask]
+
     advantages = batch.advantages
-    if settings.normalize_advantage and len(advantages) > 1:
-        advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+    if settings.normalize_advantage and len(known := entries(advantages)) > 1:
+        advantages = (advantages - known.mean()) / (known.std() + 1e-8)
 
     log_ratio = evaluation.log_prob - batch.old_log_prob
     ratio = th.exp(log_ratio)
     clipped_ratio = th.clamp(ratio, 1 - settings.clip_range, 1 + settings.clip_range)
-    policy_loss = -th.min(advantages * ratio, advantages * clipped_ratio).mean()
+    policy_loss = -entries(th.min(advantages * ratio, advantages * clipped_ratio)).mean()
 
     values = evaluation.values.flatten()
     if settings.clip_range_vf is not None:
         values = batch.old_values + th.clamp(values - batch.old_values, -settings.clip_range_vf, settings.clip_range_vf)
-    value_loss = F.mse_loss(batch.returns, values)
+    # The same number, but not the same bits in the backward pass
+    value_loss = F.mse_loss(batch.returns, values) if mask is None else entries((batch.returns - values) ** 2).mean()
 
     # Without a closed form of the entropy -log_prob is its one-sample estimate
-    entropy_loss = -th.mean(-evaluation.log_prob) if evaluation.entropy is None else -th.mean(evaluation.entropy)
+    entropy = -evaluation.log_prob if evaluation.entropy is None else evaluation.entropy
+    entropy_loss = -th.mean(entries(entropy))
 
     with th.no_grad():
-        clip_fraction = th.mean((th.abs(ratio - 1) > settings.clip_range).float())
-        approx_kl = th.mean((th.exp(log_ratio) - 1) - log_ratio)
+        clip_fraction = th.mean(entries((th.abs(ratio - 1) > settings.clip_range).float()))
+        approx_kl = th.mean(entries((th.exp(log_ratio) - 1) - log_ratio))
     total = policy_loss + settings.ent_coef * entropy_loss + settings.vf_coef * value_loss
     return PPOLoss(total, policy_loss, value_loss, entropy_loss, ratio, clip_fraction, approx_kl)

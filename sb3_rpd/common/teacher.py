@@ -112,6 +112,9 @@ class Teacher(ABC):
     #: Whether ``predict`` returns a ``TeacherOutput`` with ``std`` or ``logits``, which the "kl" loss needs.
     gives_distribution: bool = False
 
+    #: Whether ``predict`` looks for "action_mask" in what the environments offer. ``MaskableRPD`` adds those that it has.
+    takes_action_masks: bool = False
+
     def __repr__(self) -> str:
         return f"{type(self).__module__}.{type(self).__qualname__}"
 

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch as th
 from gymnasium import spaces
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.type_aliases import Schedule
@@ -21,11 +22,14 @@ from sb3_rpd.common.labels import TeacherLabels
 from sb3_rpd.common.losses import ImitationLoss
 from sb3_rpd.common.mixed_precision import features_in_bf16, has_features_to_compute
 from sb3_rpd.common.ppo_loss import PolicyEvaluation, PPOLoss, PPOLossSettings, ppo_loss
+from sb3_rpd.common.schedules import CoefSchedule
+from sb3_rpd.common.teacher import Teacher
 from sb3_rpd.common.training_log import TrainingLog
 from sb3_rpd.fast_path.acting import fast_acting
 from sb3_rpd.fast_path.applicability import why_not_covered
 from sb3_rpd.fast_path.training import FastTraining
 from sb3_rpd.rpd.labeled_rollouts import LabeledRollouts
+from sb3_rpd.rpd.misplaced_teacher import naming_misplaced_teacher
 
 #: The methods of a training step. A class that has one of its own trains on the plain path, which calls it.
 _PIECES = ("_train_epoch", "_evaluate", "_optimizer_step", "_add_imitation_statistics", "_add_ppo_statistics")
@@ -35,7 +39,8 @@ class ImitationTraining(LabeledRollouts):
     """
     The ``train()`` of PPO in pieces that can be replaced one by one, with the imitation term.
 
-    It goes before PPO in the bases of a class. Without imitation it does what PPO does, to the last bit.
+    It goes before PPO, or one of its kind, in the bases of a class. Without imitation it does what that one does, to the last
+    bit. The keyword-only arguments are described in ``RPD``; all others are those of the algorithm.
     """
 
     batch_size: int
@@ -47,6 +52,40 @@ class ImitationTraining(LabeledRollouts):
     fast: bool | None
     bf16: bool
     label_debiasing: LabelDebiasing | None
+
+    def __init__(
+        self,
+        *args: Any,
+        _init_setup_model: bool = True,
+        teacher: Teacher | Callable[..., Any] | BaseAlgorithm | str | None = None,
+        imitation_loss: str | ImitationLoss = "auto",
+        imitation_coef: float | CoefSchedule | Schedule = 1.0,
+        label_every: int = 1,
+        label_fraction: float = 1.0,
+        label_batch_size: int = 256,
+        label_asynchronously: bool = True,
+        max_missing_labels: float = 0.5,
+        label_debiasing: LabelDebiasing | None = None,
+        fast: bool | None = None,
+        bf16: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs | {"_init_setup_model": False})
+        self.teacher = teacher
+        self.imitation_loss = imitation_loss
+        self.imitation_coef = imitation_coef
+        self.label_every = label_every
+        self.label_fraction = label_fraction
+        self.label_batch_size = label_batch_size
+        self.label_asynchronously = label_asynchronously
+        self.max_missing_labels = max_missing_labels
+        self.label_debiasing = label_debiasing
+        self.fast = fast
+        self.bf16 = bf16
+
+        if _init_setup_model:
+            with naming_misplaced_teacher(self.learning_rate):
+                self._setup_model()
 
     def _check_arguments(self) -> None:
         super()._check_arguments()
@@ -81,10 +120,9 @@ class ImitationTraining(LabeledRollouts):
         statistics = TrainingLog()
         with features_in_bf16(self.policy) if self.bf16 else nullcontext():
             if self._takes_fast_path(settings, imitation_loss):
-                with self._fast_training(settings, imitation_loss) as fast_training:
-                    self._train_epochs(fast_training.train_epoch, statistics)
+                self._train_fast(settings, imitation_loss, statistics)
             else:
-                self._train_epochs(partial(self._train_epoch, settings, imitation_loss), statistics)
+                self._train_plain(settings, imitation_loss, statistics)
         self._record_training(settings, statistics)
 
     def why_not_fast(self) -> str | None:
@@ -93,6 +131,13 @@ class ImitationTraining(LabeledRollouts):
             if getattr(type(self), name) is not getattr(ImitationTraining, name):
                 return f"{type(self).__name__} has its own {name}()"
         return why_not_covered(self.policy, self.rollout_buffer, self._build_imitation_loss())
+
+    def _train_plain(self, settings: PPOLossSettings, imitation_loss: ImitationLoss | None, statistics: TrainingLog) -> None:
+        self._train_epochs(partial(self._train_epoch, settings, imitation_loss), statistics)
+
+    def _train_fast(self, settings: PPOLossSettings, imitation_loss: ImitationLoss | None, statistics: TrainingLog) -> None:
+        with self._fast_training(settings, imitation_loss) as fast_training:
+            self._train_epochs(fast_training.train_epoch, statistics)
 
     def _train_epochs(self, train_epoch: Callable[[int, TrainingLog], float | None], statistics: TrainingLog) -> None:
         for epoch in range(self.n_epochs):
@@ -162,7 +207,7 @@ class ImitationTraining(LabeledRollouts):
         for samples in self.rollout_buffer.get(self.batch_size):
             batch = cast(TeacherRolloutBufferSamples, samples)
             evaluation = self._evaluate(batch)
-            losses = ppo_loss(batch, evaluation, settings)
+            losses = ppo_loss(batch, evaluation, settings, self._mask(batch))
             loss = losses.total
             if imitation_loss is not None:
                 labels = batch.teacher_labels
@@ -180,9 +225,17 @@ class ImitationTraining(LabeledRollouts):
         actions = batch.actions
         if isinstance(self.action_space, spaces.Discrete):
             actions = actions.long().flatten()
-        values, log_prob, entropy = self.policy.evaluate_actions(batch.observations, actions)
+        values, log_prob, entropy = self.policy.evaluate_actions(batch.observations, actions, **self._policy_inputs(batch))
         # The policy owns one distribution object; right after the pass it holds that pass's distribution
         return PolicyEvaluation(values, log_prob, entropy, self.policy.action_dist)
+
+    def _policy_inputs(self, batch: TeacherRolloutBufferSamples) -> dict[str, Any]:
+        """What ``evaluate_actions`` of the algorithm's own policies takes beside observations and actions."""
+        return {}
+
+    def _mask(self, batch: TeacherRolloutBufferSamples) -> th.Tensor | None:
+        """Which rows are entries and no padding, booleans of shape (batch,); None where all are."""
+        return None
 
     def _optimizer_step(self, loss: th.Tensor) -> None:
         self.policy.optimizer.zero_grad()

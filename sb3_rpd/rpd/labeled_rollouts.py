@@ -1,21 +1,22 @@
 """What an on-policy algorithm needs to have its rollouts labeled by a teacher."""
 
 import pathlib
+import sys
 import warnings
-from collections.abc import Callable
-from typing import Any, TypeGuard
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, TypeGuard
 
 import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.buffers import DictRolloutBuffer, RolloutBuffer
+from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ConvertCallback
 from stable_baselines3.common.type_aliases import MaybeCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_rpd.common.asking import check_offer
 from sb3_rpd.common.buffer_check import check_labels_follow
-from sb3_rpd.common.buffers import TeacherLabelsMixin, give_room_for_labels, with_teacher_labels
+from sb3_rpd.common.buffers import TeacherLabelsMixin, give_room_for_labels
 from sb3_rpd.common.callbacks import CollectingGuard, LabelingCallback
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.input_tracker import TeacherInputTracker, View, copied
@@ -27,9 +28,13 @@ from sb3_rpd.common.misleading_reward import MisleadingRewardWatch
 from sb3_rpd.common.schedules import ConstantCoef, make_coef_schedule
 from sb3_rpd.common.teacher import Teacher
 from sb3_rpd.common.teacher_inputs import TeacherInputReader
+from sb3_rpd.common.type_aliases import TeacherInfo
 from sb3_rpd.common.wording import cut
 from sb3_rpd.rpd.student_archive import StudentArchive
 from sb3_rpd.teachers.resolve import make_teacher
+
+#: The packages in which a student's classes are, or their ancestors.
+_OURS, _LIBRARIES = __name__.partition(".")[0], ("stable_baselines3", "sb3_contrib")
 
 
 class LabeledRollouts(StudentArchive):
@@ -48,6 +53,9 @@ class LabeledRollouts(StudentArchive):
 
     rollout_buffer: TeacherLabelsMixin
 
+    #: What makes the algorithm's rollout buffer one with labels.
+    _labels_mixin: ClassVar[type[TeacherLabelsMixin]] = TeacherLabelsMixin
+
     _labeler: Labeler | None = None
     #: The ``teacher`` for which the labeler was made.
     _labeler_teacher: Any = None
@@ -61,13 +69,11 @@ class LabeledRollouts(StudentArchive):
     _reward_watch: MisleadingRewardWatch | None = None
 
     def _setup_model(self) -> None:
-        buffer_class = self.rollout_buffer_class
-        if buffer_class is None:
-            buffer_class = DictRolloutBuffer if isinstance(self.observation_space, spaces.Dict) else RolloutBuffer
-        self.rollout_buffer_class = with_teacher_labels(buffer_class)
         super()._setup_model()
-        # SB3 saves the class by reference, and the archive must load where this package is not installed
-        self.rollout_buffer_class = buffer_class
+        # Not by way of rollout_buffer_class, which RecurrentPPO lacks and the others save by reference: the archive must load
+        # where this package is not installed
+        give_room_for_labels(self.rollout_buffer, self._labels_mixin)
+        self.rollout_buffer.reset()
         self._label_generator = np.random.default_rng(self.seed)
         self._tracker = TeacherInputTracker()
         self._check_arguments()
@@ -127,7 +133,7 @@ class LabeledRollouts(StudentArchive):
         known = self._tracker.find(self._last_obs)
         if known is not None and known.inputs is not None:
             check_offer(known.inputs, self.action_space)
-        is_rpds = getattr(self.collect_rollouts, "__module__", "").split(".")[0] == __name__.split(".")[0]
+        is_rpds = _package(getattr(self.collect_rollouts, "__module__", "")) == _OURS
         if self._labeler is None or is_rpds or make_coef_schedule(self.imitation_coef) == ConstantCoef(0.0):
             return super()._init_callback(callback, progress_bar)
         # As SB3 makes one callback of whatever it is given
@@ -142,10 +148,11 @@ class LabeledRollouts(StudentArchive):
             self._labeler = self._labeler_teacher = None
             if not self._has_said_plain_ppo:
                 self._has_said_plain_ppo = True
+                name = self._name_in(_OURS)
                 warnings.warn(
-                    "RPD has no teacher and trains as PPO. Give it one: RPD(..., teacher=...), RPD.load(..., teacher=...) or "
-                    "model.teacher = ...",
-                    stacklevel=8,
+                    f"{name} has no teacher and trains as {self._name_in(*_LIBRARIES)}. Give it one: "
+                    f"{name}(..., teacher=...), {name}.load(..., teacher=...) or model.teacher = ...",
+                    stacklevel=_users_level(),
                 )
             return
         if self._labeler is None or self._labeler_teacher is not self.teacher:
@@ -159,6 +166,10 @@ class LabeledRollouts(StudentArchive):
                 'actions only. Use "mse" (Box) or "nll", or a teacher whose predict() returns a TeacherOutput with std or '
                 "logits."
             )
+
+    def _name_in(self, *packages: str) -> str:
+        """The name of the first class in the line of ancestors that one of these packages has."""
+        return next(kind.__name__ for kind in type(self).__mro__ if _package(kind.__module__) in packages)
 
     def _to_policy_units(self, actions: np.ndarray) -> np.ndarray:
         if not self.policy.squash_output:
@@ -188,10 +199,14 @@ class LabeledRollouts(StudentArchive):
         self._is_collecting = True
         try:
             if self._labeler is None or not self._has_room_for_labels(rollout_buffer):
-                return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
+                return self._collect(env, callback, rollout_buffer, n_rollout_steps)
             return self._collect_labeled(self._labeler, env, callback, rollout_buffer, n_rollout_steps)
         finally:
             self._is_collecting = False
+
+    def _collect(self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int) -> bool:
+        """The algorithm's own ``collect_rollouts``."""
+        return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
 
     def _collect_labeled(
         self,
@@ -210,9 +225,11 @@ class LabeledRollouts(StudentArchive):
             is_quick=self._teacher_is_quick,
         ) as labeling:
             wanted = labeling if self._current_imitation_coef > 0 else None
-            labeling_callback = LabelingCallback(callback, self, reader, self._tracker, wanted, self._label_choice())
+            labeling_callback = LabelingCallback(
+                callback, self, reader, self._tracker, wanted, self._label_choice(), self._add_to_view
+            )
             with rollout_buffer.announcing(labeling_callback.on_add):
-                if not super().collect_rollouts(env, labeling_callback, rollout_buffer, n_rollout_steps):
+                if not self._collect(env, labeling_callback, rollout_buffer, n_rollout_steps):
                     return False
             statistics = labeling.join()
         if statistics.asked:
@@ -222,14 +239,21 @@ class LabeledRollouts(StudentArchive):
             self._stop_for_missing_labels(statistics)
         return True
 
+    def _add_to_view(self, inputs: list[TeacherInfo], stored: Mapping[str, Any]) -> list[TeacherInfo]:
+        """What the teacher may see of each environment, with what the buffer stores that it needs beside."""
+        return inputs
+
     def _has_room_for_labels(self, rollout_buffer: RolloutBuffer) -> TypeGuard[TeacherLabelsMixin]:
         if self._current_imitation_coef > 0 and rollout_buffer is self.rollout_buffer:
             # One that the user has made himself, say of another size
-            give_room_for_labels(rollout_buffer)
+            give_room_for_labels(rollout_buffer, self._labels_mixin)
             if rollout_buffer is not self._checked_buffer:
-                check_labels_follow(rollout_buffer)
+                self._check_buffer(rollout_buffer)
                 self._checked_buffer = rollout_buffer
         return isinstance(rollout_buffer, TeacherLabelsMixin)
+
+    def _check_buffer(self, rollout_buffer: TeacherLabelsMixin) -> None:
+        check_labels_follow(rollout_buffer)
 
     def _record_labeling(self, statistics: LabelStatistics, rollout_buffer: TeacherLabelsMixin) -> None:
         n_entries = rollout_buffer.buffer_size * rollout_buffer.n_envs
@@ -255,3 +279,15 @@ class LabeledRollouts(StudentArchive):
             "Correct the teacher and go on with "
             f"{type(self).__name__}.load(path, env=env, teacher=teacher).learn(..., reset_num_timesteps=False)."
         )
+
+
+def _package(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def _users_level() -> int:
+    """The ``stacklevel`` with which a warning of the caller's shows the first line that is in none of these packages."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and _package(frame.f_globals["__name__"]) in (_OURS, *_LIBRARIES):
+        level, frame = level + 1, frame.f_back
+    return level

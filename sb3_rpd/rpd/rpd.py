@@ -15,7 +15,6 @@ from sb3_rpd.common.losses import ImitationLoss
 from sb3_rpd.common.schedules import CoefSchedule
 from sb3_rpd.common.teacher import Teacher
 from sb3_rpd.rpd.imitation_training import ImitationTraining
-from sb3_rpd.rpd.misplaced_teacher import naming_misplaced_teacher
 
 SelfRPD = TypeVar("SelfRPD", bound="RPD")
 
@@ -150,23 +149,19 @@ class RPD(ImitationTraining, PPO):
             verbose=verbose,
             seed=seed,
             device=device,
-            _init_setup_model=False,
+            _init_setup_model=_init_setup_model,
+            teacher=teacher,
+            imitation_loss=imitation_loss,
+            imitation_coef=imitation_coef,
+            label_every=label_every,
+            label_fraction=label_fraction,
+            label_batch_size=label_batch_size,
+            label_asynchronously=label_asynchronously,
+            max_missing_labels=max_missing_labels,
+            label_debiasing=label_debiasing,
+            fast=fast,
+            bf16=bf16,
         )
-        self.teacher = teacher
-        self.imitation_loss = imitation_loss
-        self.imitation_coef = imitation_coef
-        self.label_every = label_every
-        self.label_fraction = label_fraction
-        self.label_batch_size = label_batch_size
-        self.label_asynchronously = label_asynchronously
-        self.max_missing_labels = max_missing_labels
-        self.label_debiasing = label_debiasing
-        self.fast = fast
-        self.bf16 = bf16
-
-        if _init_setup_model:
-            with naming_misplaced_teacher(learning_rate):
-                self._setup_model()
 
     def learn(
         self: SelfRPD,

@@ -5,21 +5,38 @@ from gymnasium import spaces
 
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.offers import describe_observations
-from sb3_rpd.common.type_aliases import RawObservation
+from sb3_rpd.common.questions import SINGLE_ARRAY
+from sb3_rpd.common.type_aliases import RawObservation, TeacherInfo
 from sb3_rpd.common.wording import cut
 
 #: The names under which an environment may offer them.
 MASK_NAMES = ("action_mask", "action_masks")
 
 
-def _n_choices(space: spaces.Space) -> np.ndarray:
-    """How many values each number of an action has."""
+def n_choices_by_dimension(space: spaces.Space) -> np.ndarray:
+    """
+    :param space: An action space: Discrete, MultiDiscrete or MultiBinary.
+    :return: How many values each number of an action has.
+    """
     if isinstance(space, spaces.Discrete):
         return np.array([space.n])
     if isinstance(space, spaces.MultiDiscrete):
         return space.nvec
     assert isinstance(space, spaces.MultiBinary)
     return np.full(int(np.prod(space.shape)), 2)
+
+
+def with_action_mask(info: TeacherInfo, mask: np.ndarray) -> TeacherInfo:
+    """
+    :param info: What an environment offers its teacher.
+    :param mask: Which values are allowed there, those of several numbers side by side.
+    :return: The same, with the mask where it is not offered already and a teacher is to be asked.
+    """
+    if "action" in info:
+        return info
+    observation = info["observation"]
+    named = observation if isinstance(observation, dict) else {SINGLE_ARRAY: observation}
+    return info if named.keys() & MASK_NAMES else {**info, "observation": {**named, MASK_NAMES[0]: mask}}
 
 
 def find_action_masks(observations: RawObservation, space: spaces.Space) -> np.ndarray:
@@ -37,7 +54,7 @@ def find_action_masks(observations: RawObservation, space: spaces.Space) -> np.n
             f"environment offers {describe_observations(observations)}: let its TeacherActionWrapper(observation=...) offer "
             "'action_mask' beside the observation, true where an action is allowed."
         )
-    n_choices = int(_n_choices(space).sum())
+    n_choices = int(n_choices_by_dimension(space).sum())
     masks = np.asarray(offered[name])
     if masks.shape[1:] != (n_choices,):
         raise TeacherError(f"{name!r} has the shape {masks.shape[1:]} in each state; {cut(space)} has {n_choices} choices.")
@@ -51,7 +68,7 @@ def only_allowed(actions: np.ndarray, masks: np.ndarray, space: spaces.Space) ->
     :param space: The model's action space.
     :return: The actions; as floats with rows of NaN for the states in which none is allowed, if there are any.
     """
-    ends = np.cumsum(_n_choices(space))[:-1]
+    ends = np.cumsum(n_choices_by_dimension(space))[:-1]
     possible = np.all([group.any(axis=1) for group in np.split(masks, ends, axis=1)], axis=0)
     if possible.all():
         return actions

@@ -65,7 +65,8 @@ class SB3Teacher(Teacher):
     For all other models (SAC, TD3, DQN, ...) the answer is the action alone.
 
     A model that takes action masks (MaskablePPO) gets those that the environment offers as "action_mask" or "action_masks",
-    of shape (n, choices), true where an action is allowed; a state in which none is has no answer.
+    of shape (n, choices), true where an action is allowed; a state in which none is has no answer. ``MaskableRPD`` offers
+    those of its student.
 
     :param model: The model, or the path of the archive that its ``save()`` wrote.
     :param vec_normalize: The statistics of the model's own training, or the path that ``VecNormalize.save()`` wrote;
@@ -99,7 +100,7 @@ class SB3Teacher(Teacher):
         self.vec_normalize = None if statistics is None else load_statistics(statistics)
         self.deterministic = deterministic
         self.convert_actions = make_conversion(convert_actions)
-        self._takes_masks = "action_masks" in signature(self.model.predict).parameters
+        self.takes_action_masks = "action_masks" in signature(self.model.predict).parameters
         policy = self.model.policy
         self.gives_distribution = (
             deterministic
@@ -125,7 +126,7 @@ class SB3Teacher(Teacher):
 
     def _answer(self, observation: RawObservation, offered: RawObservation) -> TeacherOutput:
         """The model's own answer, in the units of its training."""
-        if self._takes_masks:
+        if self.takes_action_masks:
             masks = find_action_masks(offered, self.model.action_space)
             actions = self.model.predict(observation, deterministic=self.deterministic, action_masks=masks)[0]  # type: ignore[call-arg]
             return TeacherOutput(only_allowed(actions, masks, self.model.action_space))
@@ -149,7 +150,7 @@ class SB3Teacher(Teacher):
                 )
             return {name: observations[name] for name in space.spaces}
         if isinstance(observations, dict):
-            meant = [name for name in observations if not (self._takes_masks and name in MASK_NAMES)]
+            meant = [name for name in observations if not (self.takes_action_masks and name in MASK_NAMES)]
             if len(meant) != 1:
                 raise TeacherError(
                     f"The teacher model takes one array of {cut(space)}, the environment offers "

@@ -272,7 +272,7 @@ def test_steps_are_announced_before_they_are_stored_and_only_inside() -> None:
     steps = [np.full((2, 2), step, np.float32) for step in range(3)]
     others = (np.zeros((2, 1)), np.zeros(2), np.zeros(2), th.zeros(2), th.zeros(2))
     buffer.add(steps[0], *others)
-    with buffer.announcing(lambda position, observations: announced.append((position, observations))):
+    with buffer.announcing(lambda position, observations, stored: announced.append((position, observations))):
         buffer.add(steps[1], *others)
     buffer.add(steps[2], *others)
     assert [position for position, _ in announced] == [1]

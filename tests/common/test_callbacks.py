@@ -132,7 +132,7 @@ def test_observation_that_nobody_knows_is_skipped_with_the_reason() -> None:
     model = PPO("MlpPolicy", env, n_steps=N_STEPS, batch_size=N_STEPS, device="cpu")
     choice = LabelChoice(2, 1.0, np.random.default_rng(0))
     callback = LabelingCallback(Diary(), model, TeacherInputReader(env), tracker, submissions, choice)
-    callback.on_add(0, np.ones((N_ENVS, 3), np.float32))
+    callback.on_add(0, np.ones((N_ENVS, 3), np.float32), {})
     assert submissions.skipped == [(1, REPLACED)]
     assert not submissions.received
 

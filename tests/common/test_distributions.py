@@ -85,9 +85,10 @@ def test_logits_by_dimension_give_each_dimensions_probabilities(name: str, choic
     other = th.randn(6, 3 if name == "multi_binary" else sum(choices))
     pairs = logits_by_dimension(distribution, other)
 
-    assert [student.shape[1] for student, _ in pairs] == choices
-    assert [given.shape[1] for _, given in pairs] == choices
-    for dimension, (student, given) in enumerate(pairs):
+    assert [student.shape[1] for student, _, _ in pairs] == choices
+    assert [given.shape[1] for _, given, _ in pairs] == choices
+    for dimension, (student, given, allowed) in enumerate(pairs):
+        assert allowed is None
         for choice in range(choices[dimension]):
             # the student's log-probability of this choice, by SB3: all dimensions' terms but those of the others
             actions = th.zeros(6, len(choices))

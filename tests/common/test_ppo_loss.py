@@ -81,6 +81,27 @@ def test_a_minibatch_of_one_is_not_normalized() -> None:
     assert losses.policy.item() == pytest.approx(-2.4)
 
 
+@pytest.mark.parametrize("entropy", [True, False])
+def test_rows_that_only_fill_up_a_sequence_do_not_count(entropy: bool) -> None:
+    """The loss of four entries is that of the same four with padding between them, whatever is in that."""
+    settings = PPOLossSettings(**SETTINGS | {"normalize_advantage": True, "clip_range_vf": 0.3})
+    expected = ppo_loss(*make(entropy=entropy), settings)
+    batch, evaluation = make(entropy=entropy)
+    rows = [0, 1, 1, 2, 3, 0]
+    mask = th.tensor([True, True, False, True, True, False])
+    padded = SimpleNamespace(**{name: th.where(mask, values[rows], 7.0) for name, values in vars(batch).items()})
+    of_padded = PolicyEvaluation(*[None if part is None else part[rows] for part in evaluation])
+    actual = ppo_loss(padded, of_padded, settings, mask)
+    for name in ("total", "policy", "value", "entropy", "clip_fraction", "approx_kl"):
+        assert getattr(actual, name).item() == pytest.approx(getattr(expected, name).item()), name
+    actual.total.backward()
+    # Each entry has its gradient once; rows 2 and 5 repeat two of them and add nothing
+    batch, again = make(entropy=entropy)
+    ppo_loss(batch, again, settings).total.backward()
+    np.testing.assert_allclose(evaluation.log_prob.grad, again.log_prob.grad, rtol=1e-12)
+    np.testing.assert_allclose(evaluation.values.grad, again.values.grad, rtol=1e-12)
+
+
 def test_entropy_without_a_closed_form_is_estimated_from_the_sample() -> None:
     losses = ppo_loss(*make(entropy=False), PPOLossSettings(**SETTINGS))
     assert losses.entropy.item() == pytest.approx(np.mean(OLD_LOG_PROB + np.log(RATIO)))

@@ -13,9 +13,10 @@ import sys
 import tempfile
 from typing import Any
 
-import stable_baselines3.common.on_policy_algorithm as on_policy
 import torch as th
+from sb3_contrib import MaskablePPO
 from stable_baselines3.common.callbacks import EvalCallback
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 import sb3_rpd.envs.maniskill2.make as maniskill2_make
 import sb3_rpd.teachers.openvla.teacher as openvla_teacher
@@ -26,16 +27,24 @@ N_SIMULATORS = 2
 
 
 def train_less() -> None:
-    init, learn = on_policy.OnPolicyAlgorithm.__init__, on_policy.OnPolicyAlgorithm.learn
+    init = OnPolicyAlgorithm.__init__
 
     def init_less(self: Any, *args: Any, **kwargs: Any) -> None:
         init(self, *args, **kwargs | {"n_steps": N_STEPS} if "n_steps" in kwargs else kwargs)
 
-    def learn_less(self: Any, total_timesteps: int, *args: Any, **kwargs: Any) -> Any:
+    OnPolicyAlgorithm.__init__ = init_less  # type: ignore[method-assign]
+    # MaskablePPO has a loop of its own
+    for algorithm in (OnPolicyAlgorithm, MaskablePPO):
+        learn_less(algorithm)
+
+
+def learn_less(algorithm: Any) -> None:
+    learn = algorithm.learn
+
+    def two_rollouts(self: Any, total_timesteps: int, *args: Any, **kwargs: Any) -> Any:
         return learn(self, min(total_timesteps, 2 * self.n_steps * self.n_envs), *args, **kwargs)
 
-    on_policy.OnPolicyAlgorithm.__init__ = init_less  # type: ignore[method-assign]
-    on_policy.OnPolicyAlgorithm.learn = learn_less  # type: ignore[method-assign]
+    algorithm.learn = two_rollouts
 
 
 def simulate_less() -> None:

@@ -13,6 +13,7 @@ from stable_baselines3.common.logger import configure
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from toy_envs import ACTION_SPACES, DICT_SPACE, IMAGE_SPACE, SpacesEnv, scripted_teacher
+from toy_students import assert_same_to_the_last_bit
 
 from sb3_rpd import RPD
 
@@ -73,18 +74,6 @@ def train(algorithm: type[OnPolicyAlgorithm], case: str, iterations: int = 3, **
 
 def rpd_arguments(teacher: str, case: str) -> dict[str, Any]:
     return {} if teacher == "no_teacher" else {"teacher": scripted_teacher(CASES[case][0]), "imitation_coef": 0.0}
-
-
-def assert_same_to_the_last_bit(first: OnPolicyAlgorithm, second: OnPolicyAlgorithm) -> None:
-    expected = first.policy.state_dict()
-    actual = second.policy.state_dict()
-    assert expected.keys() == actual.keys()
-    for name, parameter in expected.items():
-        assert th.equal(parameter, actual[name]), name
-    for one, other in zip(first.policy.optimizer.state.values(), second.policy.optimizer.state.values(), strict=True):
-        assert th.equal(one["exp_avg_sq"], other["exp_avg_sq"])
-    assert first._n_updates == second._n_updates
-    assert first.num_timesteps == second.num_timesteps
 
 
 @pytest.mark.filterwarnings("ignore:RPD has no teacher")

@@ -14,6 +14,7 @@ from stable_baselines3.common.logger import configure
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import nn
 from toy_envs import ACTION_SPACES, DICT_SPACE, IMAGE_SPACE, SpacesEnv, scripted_teacher
+from toy_students import assert_close
 
 from sb3_rpd import RPD
 from sb3_rpd.common.losses import L1, MSE, NLL, Cosine, Huber, ImitationLoss
@@ -102,19 +103,6 @@ def make(case: str, algorithm: type[PPO] = RPD, **kwargs: Any) -> Any:
 
 def train(model: Any, iterations: int = 4) -> Any:
     return model.learn(iterations * N_STEPS * N_ENVS, log_interval=1000)
-
-
-def assert_close(first: PPO, second: PPO) -> None:
-    """Parameters and Adam's moments are the same up to rounding."""
-    for name, parameter in first.policy.state_dict().items():
-        th.testing.assert_close(second.policy.state_dict()[name], parameter, rtol=0, atol=1e-6, msg=name)
-    states = [model.policy.optimizer.state_dict()["state"] for model in (first, second)]
-    assert states[0].keys() == states[1].keys()
-    for index, state in states[0].items():
-        assert state.keys() == states[1][index].keys()
-        assert state["step"] == states[1][index]["step"]
-        for name in ("exp_avg", "exp_avg_sq"):
-            th.testing.assert_close(states[1][index][name], state[name], rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -3,7 +3,6 @@
 import io
 import json
 import pathlib
-import subprocess
 import sys
 import zipfile
 from typing import Any
@@ -17,6 +16,7 @@ from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback
 from stable_baselines3.common.distributions import Distribution
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 from toy_envs import ACTION_SPACES, DICT_SPACE, IMAGE_SPACE, NamingTeacher, SpacesEnv, naming_env, scripted_teacher
+from toy_students import assert_loads_elsewhere
 
 from sb3_rpd import RPD
 from sb3_rpd.common.gates import QDaggerGate, RewardTrendGate, SuccessGate
@@ -80,28 +80,6 @@ class CoefRecorder(BaseCallback):
 
 # ---------------------------------------------------------------- who can read it
 
-READER = """
-import io, json, pathlib, sys, warnings
-
-class Block:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("sb3_rpd", "toy_envs", "test_rpd_saving"):
-            raise ModuleNotFoundError(f"{name} is not installed here")
-
-sys.meta_path.insert(0, Block())
-warnings.simplefilter("error")
-import numpy as np
-from stable_baselines3 import PPO
-
-actions = {}
-for path in sorted(pathlib.Path(sys.argv[1]).glob("*.zip")):
-    model = PPO.load(path, device="cpu")
-    observation = {k: v for k, v in np.load(path.with_suffix(".npz")).items()}
-    observation = observation.get("array", observation)
-    actions[path.stem] = model.predict(observation, deterministic=True)[0].tolist()
-print(json.dumps(actions))
-"""
-
 
 @pytest.mark.slow
 def test_student_loads_with_plain_ppo_where_this_package_is_not_installed(tmp_path: pathlib.Path) -> None:
@@ -116,17 +94,9 @@ def test_student_loads_with_plain_ppo_where_this_package_is_not_installed(tmp_pa
         "image": make_model(make_env(ACTION_SPACES["discrete"], IMAGE_SPACE), "CnnPolicy", policy_kwargs=cnn_kwargs),
         "multibinary": make_model(make_env(ACTION_SPACES["multibinary"]), label_fraction=0.5),
     }
-    expected = {}
-    for name, model in models.items():
+    for model in models.values():
         model.learn(N_STEPS)
-        model.save(tmp_path / f"{name}.zip")
-        observation = model.env.reset()
-        np.savez(tmp_path / f"{name}.npz", **(observation if isinstance(observation, dict) else {"array": observation}))
-        expected[name] = model.predict(observation, deterministic=True)[0].tolist()
-    command = [sys.executable, "-c", READER, str(tmp_path)]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert result.returncode == 0, result.stderr
-    assert json.loads(result.stdout) == expected
+    assert_loads_elsewhere(models, "stable_baselines3:PPO", tmp_path)
 
 
 def test_teacher_is_not_in_the_archive(tmp_path: pathlib.Path) -> None:

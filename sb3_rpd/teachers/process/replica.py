@@ -28,6 +28,7 @@ class Replica:
         self.process: TeacherProcess | None = None
         self.is_ready = False
         self.gives_distribution = False
+        self.takes_action_masks = False
         #: Why there will be no answer any more.
         self.failure: str | None = None
         #: Until when the present process must be ready.
@@ -74,7 +75,8 @@ class Replica:
             ) from None
         if not isinstance(reply, Ready):
             raise TeacherError(f"{self.name} could not be made ready; in its process:\n{_text(reply)}")
-        self.is_ready, self.gives_distribution = True, reply.gives_distribution
+        self.is_ready = True
+        self.gives_distribution, self.takes_action_masks = reply
 
     def ask(self, questions: Questions, deadline: Deadline) -> bool:
         """

@@ -101,6 +101,7 @@ class ProcessTeacher(Teacher):
                 raise
             self._action_space = action_space
             self.gives_distribution = self._replicas[0].gives_distribution
+            self.takes_action_masks = self._replicas[0].takes_action_masks
 
     def predict(self, observations: RawObservation, instructions: Sequence[str] | None = None) -> TeacherOutput:
         with self._lock:

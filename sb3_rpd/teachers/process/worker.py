@@ -50,6 +50,7 @@ class Ready(NamedTuple):
     """Reply to ``Setup``."""
 
     gives_distribution: bool
+    takes_action_masks: bool
 
 
 class Answer(NamedTuple):
@@ -147,7 +148,7 @@ def _reply(teacher: Teacher, arrays: SharedArrays, request: Request) -> Reply:
     try:
         if isinstance(request, Setup):
             teacher.setup(request.action_space)
-            return Ready(bool(teacher.gives_distribution))
+            return Ready(bool(teacher.gives_distribution), bool(teacher.takes_action_masks))
         return _encode_output(arrays, ask_teacher(teacher, _decode_questions(arrays, request)))
     except Exception:
         return Failed(traceback.format_exc())

@@ -1,0 +1,80 @@
+"""Comparisons of trained students, and of what an archive says where this package is not installed."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch as th
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+
+
+def assert_same_to_the_last_bit(first: OnPolicyAlgorithm, second: OnPolicyAlgorithm) -> None:
+    """Parameters, Adam's second moments and counters are the same."""
+    expected = first.policy.state_dict()
+    actual = second.policy.state_dict()
+    assert expected.keys() == actual.keys()
+    for name, parameter in expected.items():
+        assert th.equal(parameter, actual[name]), name
+    for one, other in zip(first.policy.optimizer.state.values(), second.policy.optimizer.state.values(), strict=True):
+        assert th.equal(one["exp_avg_sq"], other["exp_avg_sq"])
+    assert first._n_updates == second._n_updates
+    assert first.num_timesteps == second.num_timesteps
+
+
+def assert_close(first: OnPolicyAlgorithm, second: OnPolicyAlgorithm) -> None:
+    """Parameters and Adam's moments are the same up to rounding."""
+    for name, parameter in first.policy.state_dict().items():
+        th.testing.assert_close(second.policy.state_dict()[name], parameter, rtol=0, atol=1e-6, msg=name)
+    states = [model.policy.optimizer.state_dict()["state"] for model in (first, second)]
+    assert states[0].keys() == states[1].keys()
+    for index, state in states[0].items():
+        assert state.keys() == states[1][index].keys()
+        assert state["step"] == states[1][index]["step"]
+        for name in ("exp_avg", "exp_avg_sq"):
+            th.testing.assert_close(states[1][index][name], state[name], rtol=1e-4, atol=1e-6)
+
+
+_READER = """
+import importlib, json, pathlib, sys, warnings
+
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0].startswith(("sb3_rpd", "toy_", "test_")):
+            raise ModuleNotFoundError(f"{name} is not installed here")
+
+sys.meta_path.insert(0, Block())
+warnings.simplefilter("error")
+import numpy as np
+
+module, _, name = sys.argv[2].partition(":")
+algorithm = getattr(importlib.import_module(module), name)
+actions = {}
+for path in sorted(pathlib.Path(sys.argv[1]).glob("*.zip")):
+    model = algorithm.load(path, device="cpu")
+    observation = {k: v for k, v in np.load(path.with_suffix(".npz")).items()}
+    observation = observation.get("array", observation)
+    actions[path.stem] = model.predict(observation, deterministic=True)[0].tolist()
+print(json.dumps(actions))
+"""
+
+
+def assert_loads_elsewhere(models: dict[str, OnPolicyAlgorithm], algorithm: str, folder: Path) -> None:
+    """
+    Students act the same where only Stable-Baselines3 and sb3-contrib are installed.
+
+    :param models: The students by name.
+    :param algorithm: The class that loads them, "module:name".
+    :param folder: For their archives.
+    """
+    expected = {}
+    for name, model in models.items():
+        model.save(folder / f"{name}.zip")
+        observation = model.env.reset()
+        np.savez(folder / f"{name}.npz", **(observation if isinstance(observation, dict) else {"array": observation}))
+        expected[name] = model.predict(observation, deterministic=True)[0].tolist()
+    command = [sys.executable, "-c", _READER, str(folder), algorithm]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=folder)
+    assert finished.returncode == 0, finished.stderr
+    assert json.loads(finished.stdout) == expected
