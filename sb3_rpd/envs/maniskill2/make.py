@@ -1,7 +1,7 @@
 """Makes ManiSkill2 environments for Stable-Baselines3."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeAlias
 
 import gymnasium as gym
@@ -11,7 +11,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 from sb3_rpd.envs.maniskill2.cameras import CameraView, camera_configs, check_camera_options
 from sb3_rpd.envs.maniskill2.installation import RenderingUnavailableError, import_maniskill2
 from sb3_rpd.envs.maniskill2.physics_only import physics_only
-from sb3_rpd.envs.maniskill2.rendering import choose_renderer, prepare_renderer
+from sb3_rpd.envs.maniskill2.rendering import choose_renderer, color_shaders, in_this_thread, prepare_renderer
 from sb3_rpd.envs.maniskill2.rewards import MAX_DENSE_REWARD, REWARDS, failure_reward, warn_if_hovering_pays
 from sb3_rpd.envs.maniskill2.simulator_errors import explain_errors, refuse_other_names
 from sb3_rpd.envs.maniskill2.tasks import ASSET_FREE_TASKS, INSTRUCTIONS, TASKS_READING_VISUALS
@@ -19,6 +19,9 @@ from sb3_rpd.envs.maniskill2.wrapper import OBSERVATIONS, ManiSkill2Wrapper
 from sb3_rpd.envs.step_cost import StepCostWrapper
 
 GymEnv: TypeAlias = gym.Env[Any, Any]
+
+#: Options of ManiSkill2 that put downloaded things into a scene.
+_BRINGS_TEXTURES = frozenset({"robot", "bg_name"})
 
 
 def make_maniskill2_env(
@@ -64,8 +67,9 @@ def make_maniskill2_env(
     :param render_mode: "rgb_array" if ``render()`` is to work, or a teacher is to see, where ``obs`` is "state".
     :param renderer: "none", "software", "gpu" or "auto": no renderer where no image is asked for, otherwise a GPU where Vulkan
         lists one, otherwise Mesa's software renderer. Physics, rewards and states are the same with each.
-        The software renderer uses sapien's "trivial" shaders, which start and run faster, unless ``shader_dir`` says
-        otherwise; images from different shaders differ.
+        The software renderer uses shaders of this package, unless ``shader_dir`` says otherwise: those start and run faster,
+        and give the colors of sapien's "trivial" shaders, but no position map and no segmentation. Images from sapien's
+        other shaders differ.
     :param instruction: Overrides the task's instruction for a language-conditioned teacher.
     :param wrap: Puts further wrappers around the environment, e.g. a ``TeacherActionWrapper``.
     :param kwargs: Passed on to ManiSkill2 (``robot``, ``sim_freq``, ``control_freq``, ``shader_dir``, ``camera_cfgs``, ...).
@@ -96,7 +100,8 @@ def make_maniskill2_env(
         options.update(camera_configs(view, image_size, kwargs), render_mode="rgb_array")
         options.setdefault("renderer_kwargs", {"offscreen_only": True})
         if chosen_renderer == "software":
-            options.setdefault("shader_dir", "trivial")
+            has_textures = task not in ASSET_FREE_TASKS or bool(_BRINGS_TEXTURES & kwargs.keys())
+            options.setdefault("shader_dir", color_shaders(has_textures))
     env: GymEnv = ManiSkill2Wrapper(
         _make_bare_env(task, options, chosen_renderer),
         obs,
@@ -175,7 +180,8 @@ def _check_task(task: str) -> None:
 
 
 def _make_bare_env(task: str, options: dict[str, Any], renderer: str) -> GymEnv:
-    with explain_errors(task, options), physics_only() if renderer == "none" else nullcontext():
+    contexts: dict[str, AbstractContextManager[None]] = {"none": physics_only(), "software": in_this_thread()}
+    with explain_errors(task, options), contexts.get(renderer, nullcontext()):
         return gym.make(task, **options)
 
 
