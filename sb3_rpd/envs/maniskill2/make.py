@@ -8,7 +8,8 @@ import gymnasium as gym
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 
-from sb3_rpd.envs.maniskill2.cameras import CameraView, camera_configs, check_camera_options
+from sb3_rpd.envs.maniskill2.cameras import HUMAN_CAMERA, CameraView, camera_configs, check_camera_options, height_and_width
+from sb3_rpd.envs.maniskill2.downscaling import Downscaling
 from sb3_rpd.envs.maniskill2.installation import RenderingUnavailableError, import_maniskill2
 from sb3_rpd.envs.maniskill2.physics_only import physics_only
 from sb3_rpd.envs.maniskill2.rendering import choose_renderer, color_shaders, in_this_thread, prepare_renderer
@@ -30,6 +31,7 @@ def make_maniskill2_env(
     *,
     camera: str | CameraView = "human",
     image_size: int | tuple[int, int] = 128,
+    frame_size: int | tuple[int, int] | None = None,
     control_mode: str = "pd_ee_delta_pose",
     reward: str = "dense",
     max_episode_steps: int | None = None,
@@ -54,6 +56,9 @@ def make_maniskill2_env(
     :param camera: Where the images come from: "human" (the paper's, with the goal marker in sight), the name of one of the
         task's cameras, or a ``CameraView`` to move it.
     :param image_size: Side in pixels, or height and width, of the images (the paper's: 256).
+    :param frame_size: The same for the frames of ``render()``, which a teacher or a video sees; None for that of the images.
+        Where the images are of the "human" camera, too, they are these frames scaled down by averaging over areas, and one
+        picture is rendered, not two. At the edges of things they differ from images rendered in their own size.
     :param control_mode: What an action means. The paper's "pd_ee_delta_pose": seven numbers in [-1, 1], a translation (in
         units of 0.1 m) and a rotation vector (0.1 rad) in the frame of the hand, then the gripper (1 open, -1 closed).
     :param reward: "dense": ManiSkill2's normalized dense reward minus 1, which is at most 0 short of success and 0 on success:
@@ -88,6 +93,9 @@ def make_maniskill2_env(
     check_camera_options(view, kwargs)
     chosen_renderer = _choose_renderer(task, renderer, images=obs != "state" or render_mode is not None)
     _check_task(task)
+    size = height_and_width(image_size)
+    larger = size if frame_size is None else height_and_width(frame_size)
+    is_scaled = obs != "state" and view.name == HUMAN_CAMERA and larger != size
     options = {
         **kwargs,
         "obs_mode": "state" if obs == "state" else "none",
@@ -97,7 +105,7 @@ def make_maniskill2_env(
     }
     if chosen_renderer != "none":
         prepare_renderer(chosen_renderer)
-        options.update(camera_configs(view, image_size, kwargs), render_mode="rgb_array")
+        options.update(camera_configs(view, size, larger, kwargs), render_mode="rgb_array")
         options.setdefault("renderer_kwargs", {"offscreen_only": True})
         if chosen_renderer == "software":
             has_textures = task not in ASSET_FREE_TASKS or bool(_BRINGS_TEXTURES & kwargs.keys())
@@ -109,6 +117,7 @@ def make_maniskill2_env(
         instruction or INSTRUCTIONS.get(task),
         end_on_success,
         reward_mode=reward,
+        downscaling=Downscaling(larger, size) if is_scaled else None,
     )
     if reward == "dense":
         env = StepCostWrapper(env, MAX_DENSE_REWARD, failure_reward=failure_reward(env))
