@@ -33,6 +33,7 @@ class TeacherActionWrapper(gym.Wrapper[Any, Any, Any, Any]):
 
     While ``RPD`` trains with fewer labels than states (``label_every``, ``label_fraction``, a coefficient of 0), sources and
     controller run for the states that will be labeled only; of the others ``info["teacher"]`` has ``{"unread": number}``.
+    What remembers the states that it was called in must see all of them: ``every_state=True``.
 
     With neither ``observation`` nor ``controller`` the teacher gets the rendered frame under the name ``"frame"``,
     for which the environment must have been made with ``render_mode="rgb_array"``.
@@ -44,6 +45,7 @@ class TeacherActionWrapper(gym.Wrapper[Any, Any, Any, Any]):
         environment to one.
     :param controller: A callable from the wrapped environment to a finished action in the environment's units.
         Then no teacher is asked; the action is the label.
+    :param every_state: Whether sources and controller run in every state, also in those that will not be labeled.
     :raises ValueError: if there is nothing to offer, or both an observation and a controller.
     :raises TypeError: if a source or the controller cannot be called.
     :raises TeacherError: if the instruction is no text.
@@ -56,6 +58,7 @@ class TeacherActionWrapper(gym.Wrapper[Any, Any, Any, Any]):
         observation: Mapping[str, ObservationSource] | None = None,
         instruction: str | Callable[[gym.Env[Any, Any]], str] | None = None,
         controller: Callable[[gym.Env[Any, Any]], np.ndarray] | None = None,
+        every_state: bool = False,
     ) -> None:
         super().__init__(env)
         if controller is not None and (observation is not None or instruction is not None):
@@ -86,6 +89,7 @@ class TeacherActionWrapper(gym.Wrapper[Any, Any, Any, Any]):
             instruction = read_instruction(instruction, "TeacherActionWrapper's instruction")
         self._instruction = instruction
         self._controller = controller
+        self._every_state = every_state
         #: The sources that have been called and were right.
         self._has_worked: set[str] = set()
         #: What was offered last, None before the first reset.
@@ -144,7 +148,7 @@ class TeacherActionWrapper(gym.Wrapper[Any, Any, Any, Any]):
 
     def _offer_next(self, is_wanted: bool) -> TeacherInfo:
         self._moment += 1
-        self.teacher_info = self._offer() if is_wanted else {UNREAD: self._moment}
+        self.teacher_info = self._offer() if is_wanted or self._every_state else {UNREAD: self._moment}
         return self.teacher_info
 
     def _offer(self) -> TeacherInfo:

@@ -188,6 +188,20 @@ def test_first_state_of_an_episode_takes_the_place_of_the_last_one_before_it(is_
     assert step(env) == {"unread": 5}
 
 
+def test_controller_with_a_memory_sees_every_state() -> None:
+    seen: list[list[float]] = []
+
+    def remember(env: gym.Env) -> np.ndarray:
+        seen.append(env.unwrapped.name.tolist())
+        return np.full(3, len(seen), np.float32)
+
+    env = TeacherActionWrapper(NamingEnv(), controller=remember, every_state=True)
+    env.reset()
+    env.plan_teacher_views(np.zeros((2, 1), bool))
+    assert [step(env)["action"][0] for _ in range(2)] == [2, 3]
+    assert seen == [[0, 0, 0], [0, 0, 1], [0, 0, 2]]
+
+
 def test_view_of_the_present_state_can_be_had_later_and_is_read_once() -> None:
     calls: list[np.ndarray] = []
 

@@ -171,6 +171,27 @@ def test_generator_of_the_choice_is_as_if_nobody_had_looked_ahead() -> None:
     assert model._label_generator.bit_generator.state == expected.bit_generator.state
 
 
+def test_controllers_with_a_memory_label_as_few_states() -> None:
+    """The label is how many states the controller has seen, terminal ones included."""
+
+    def counting() -> gym.Env:
+        seen: list[None] = []
+
+        def count(env: gym.Env) -> np.ndarray:
+            seen.append(None)
+            return np.full(3, len(seen), np.float32)
+
+        return TeacherActionWrapper(NamingEnv(ends=["termination"]), controller=count, every_state=True)
+
+    model = make_model(DummyVecEnv([counting]), None, label_every=5)
+    model.learn(2 * N_STEPS)
+    # Episodes have 2, 3, 4, 5, 2, 3, ... steps, and as many states and one more
+    first_states = np.cumsum([0, 2, 3, 4, 5, 2, 3, 4, 5])
+    expected = [1 + step + np.searchsorted(first_states[1:], step, side="right") for step in range(0, 2 * N_STEPS, 5)]
+    labels = np.concatenate(model.kept_labels)[:, 0, 0]
+    assert labels[~np.isnan(labels)].tolist() == expected
+
+
 class RepeatsActions(gym.Wrapper):
     """Two steps for one."""
 

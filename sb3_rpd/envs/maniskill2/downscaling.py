@@ -17,8 +17,8 @@ class Downscaling:
         if new_size[0] > size[0] or new_size[1] > size[1]:
             (height, width), (new_height, new_width) = size, new_size
             raise ValueError(
-                f"images of {new_height} x {new_width} pixels cannot be made of frames of {height} x {width}, which are scaled "
-                "down only: take a larger frame_size"
+                f"images of {new_height} x {new_width} pixels cannot be made of frames of {height} x {width}, which are "
+                "scaled down only: take a larger frame_size"
             )
         self.new_size = new_size
         self._rows, self._columns = (_shares(old, new) for old, new in zip(size, new_size, strict=True))

@@ -33,5 +33,5 @@ def test_close_to_opencvs_area_interpolation() -> None:
 
 
 def test_longer_sides_are_refused() -> None:
-    with pytest.raises(ValueError, match="images of 8 x 9 pixels cannot be made of frames of 8 x 8.*larger frame_size"):
+    with pytest.raises(ValueError, match=r"images of 8 x 9 pixels cannot be made of frames of 8 x 8.*larger frame_size"):
         Downscaling((8, 8), (8, 9))
