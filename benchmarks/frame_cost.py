@@ -1,6 +1,6 @@
 """
-What a picture costs that is rendered in software: ManiSkill2's LiftCube through the "human" camera, with sapien's own shaders and
-with those of this package, and with Mesa's own choice of threads and with none.
+What a picture costs that is rendered in software: ManiSkill2's LiftCube through the "human" camera, with sapien's own shaders
+and with those of this package, and with Mesa's own choice of threads and with none.
 
 Each way has a process of its own, since Mesa starts its threads when it is first used; all take turns, round by round. They
 must give the same pictures. Time is CPU time of the process.

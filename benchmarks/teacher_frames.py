@@ -1,11 +1,11 @@
 """
-What a teacher that looks at pictures costs: steps of ManiSkill2's LiftCube in an RPD rollout, for a student that sees the state
-and a teacher that sees the "human" camera, rendered in software.
+What a teacher that looks at pictures costs: steps of ManiSkill2's LiftCube in an RPD rollout, for a student that sees the
+state and a teacher that sees the "human" camera, rendered in software.
 
 A frame is rendered for the states that will be labeled and for no others. So a step should take what it takes without a
-teacher's view, plus a frame's time by the share of the states that have a label; each way of labeling is held against that sum.
-All take turns in one process, round by round. Time is CPU time of the process; the teacher itself costs nothing, and training
-is not counted.
+teacher's view, plus a frame's time by the share of the states that have a label; each way of labeling is held against that
+sum. All take turns in one process, round by round. Time is CPU time of the process; the teacher itself costs nothing, and
+training is not counted.
 
     python benchmarks/teacher_frames.py [--rounds 15] [--steps 60] [--size 224] [--json FILE]
 """
@@ -65,7 +65,9 @@ def stand_still(observations: dict[str, np.ndarray]) -> np.ndarray:
     return np.zeros((len(observations["frame"]), 7), np.float32)
 
 
-def make_rollout(n_steps: int, size: int, arguments: dict[str, Any], is_shown: bool = True) -> Callable[[], tuple[float, float]]:
+def make_rollout(
+    n_steps: int, size: int, arguments: dict[str, Any], is_shown: bool = True
+) -> Callable[[], tuple[float, float]]:
     """:return: What collects one rollout: CPU seconds for each step, and the share of the states that got a label."""
     env = make_maniskill2_vec_env(
         "LiftCube-v0",
@@ -139,7 +141,9 @@ def main() -> None:
 
     results = compare(args.rounds, args.steps, args.size)
     for name, part in results["milliseconds"].items():
-        print(f"{name:14s} {part['median']:6.2f} ms of CPU (quartiles {part['quartiles'][0]:.2f} to {part['quartiles'][1]:.2f})")
+        print(
+            f"{name:14s} {part['median']:6.2f} ms of CPU (quartiles {part['quartiles'][0]:.2f} to {part['quartiles'][1]:.2f})"
+        )
     print(f"steps per CPU second, and a step's time over that of its parts (limit {1 - LIMIT} to {1 + LIMIT}):")
     for name, row in results["ways"].items():
         speed, over = row["steps_per_cpu_second"], row["over_expected"]
