@@ -12,38 +12,13 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecNormalize
 from toy_envs import NamingEnv, NamingTeacher
+from toy_watched_env import N_ENVS, make_env, reads_of
 
 from sb3_rpd import RPD, TeacherActionWrapper, check_teacher
 from sb3_rpd.evaluation import evaluate_teacher
 
 pytestmark = pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")
-N_ENVS, N_STEPS = 2, 12
-
-
-class WatchedEnv(NamingEnv):
-    """Writes down of which states its name was read for the teacher."""
-
-    def __init__(self, index: int) -> None:
-        super().__init__(index)
-        self.reads: list[tuple[float, ...]] = []
-
-    def forget_reads(self) -> None:
-        self.reads = []
-
-
-def read_name(env: gym.Env) -> np.ndarray:
-    toy = env.unwrapped
-    toy.reads.append(tuple(toy.name.tolist()))
-    return toy.name
-
-
-def watched(index: int, on_top: Callable[[gym.Env], gym.Env] = Monitor, controller: bool = False) -> Callable[[], gym.Env]:
-    offer: dict[str, Any] = {"controller": read_name} if controller else {"observation": {"name": read_name}}
-    return lambda: on_top(TeacherActionWrapper(WatchedEnv(index), **offer))
-
-
-def make_env(vec_env: type[VecEnv] = DummyVecEnv, **kwargs: Any) -> VecEnv:
-    return vec_env([watched(index, **kwargs) for index in range(N_ENVS)])
+N_STEPS = 12
 
 
 class Ledger(BaseCallback):
@@ -77,10 +52,6 @@ def learn(model: LabelKeepingRPD, rollouts: int, callback: BaseCallback | None =
     ledger = Ledger()
     model.learn(rollouts * N_STEPS * N_ENVS, callback=[ledger, *([callback] if callback else [])], log_interval=1000)
     return np.concatenate(model.kept_labels), np.stack(ledger.acted_on)
-
-
-def reads_of(env: VecEnv) -> list[list[tuple[float, ...]]]:
-    return env.get_attr("reads")
 
 
 def labeled_states(labels: np.ndarray) -> list[list[tuple[float, ...]]]:
