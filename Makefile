@@ -29,7 +29,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := -m pip --disable-pip-version-check install
 WITHOUT_SIMULATOR := not maniskill2 and not rendering
 CHECKED := sb3_rpd tests examples benchmarks experiments docs
-BENCHMARKS := recurrent_speed rollout_memory label_overlap env_overhead openvla_throughput process_teacher
+BENCHMARKS := recurrent_speed rollout_memory label_overlap env_overhead teacher_frames frame_cost openvla_throughput process_teacher
 
 # Small tensors: a second thread gains nothing and costs a lot as soon as the cores are busy.
 export OMP_NUM_THREADS ?= 1

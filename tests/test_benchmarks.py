@@ -85,6 +85,35 @@ def test_env_overhead(tmp_path: Path) -> None:
     assert row["with_teacher_info"]["median"] > 0.0
 
 
+@pytest.mark.slow
+@pytest.mark.maniskill2
+@pytest.mark.rendering
+def test_teacher_frames(tmp_path: Path) -> None:
+    record = run("teacher_frames.py", "--rounds", "1", "--steps", "10", "--size", "32", folder=tmp_path)
+
+    ways = record["results"]["ways"]
+    # The steps 10 to 19, after those of the warm-up: environment 0 has its labels at 10 and 15, environment 1 at 14 and 19
+    labeled = {name: way["labeled"] for name, way in ways.items()}
+    assert labeled.pop("20% at random") == pytest.approx(0.2, abs=0.2)
+    assert labeled == {"all labels": 1.0, "every 5th": 0.2, "gate shut": 0.0}
+    # A frame costs several steps, so that half of the gain is beyond all noise
+    assert ways["gate shut"]["speed_over_all_labels"]["median"] > 2.0
+    assert ways["every 5th"]["speed_over_all_labels"]["median"] > 1.5
+
+
+@pytest.mark.slow
+@pytest.mark.maniskill2
+@pytest.mark.rendering
+def test_frame_cost(tmp_path: Path) -> None:
+    record = run("frame_cost.py", "--rounds", "1", "--frames", "2", "--sizes", "32", folder=tmp_path)
+
+    ways = record["results"]["32"]
+    assert len(ways) == 4
+    first, *others = ways.values()
+    assert first["speed_over_first"] == {"median": 1.0, "quartiles": [1.0, 1.0]}
+    assert all(way["milliseconds"]["median"] > 0.0 for way in others)
+
+
 def test_make_bench_names_programs_that_exist() -> None:
     (line,) = [line for line in (BENCHMARKS.parent / "Makefile").read_text().splitlines() if line.startswith("BENCHMARKS :=")]
     for name in line.split()[2:]:

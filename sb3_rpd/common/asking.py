@@ -8,8 +8,8 @@ from gymnasium import spaces
 from sb3_rpd.common.errors import ERRORS_OF_OTHER_ARGUMENTS, TeacherError
 from sb3_rpd.common.offers import describe_instructions, describe_observations, how_to_use
 from sb3_rpd.common.questions import Questions
+from sb3_rpd.common.stacking import stack, stack_inputs
 from sb3_rpd.common.teacher import Teacher, ask_teacher
-from sb3_rpd.common.teacher_inputs import stack, stack_inputs
 from sb3_rpd.common.teacher_outputs import CheckedOutput, check_teacher_output
 from sb3_rpd.common.type_aliases import TeacherInfo
 from sb3_rpd.common.wording import cut

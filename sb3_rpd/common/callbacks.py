@@ -14,6 +14,7 @@ from sb3_rpd.common.label_choice import LabelChoice
 from sb3_rpd.common.labeling import RolloutLabeling
 from sb3_rpd.common.teacher_inputs import TeacherInputReader
 from sb3_rpd.common.type_aliases import TeacherInfo
+from sb3_rpd.common.wrappers import UNREAD
 
 T = TypeVar("T")
 
@@ -43,6 +44,7 @@ class LabelingCallback(BaseCallback):
     :param tracker: Knows the teacher's view of the model's last observation.
     :param labeling: Takes the entries; None when the rollout is not to be labeled.
     :param choice: Which entries to submit.
+    :param n_steps: How many steps the rollout is to have.
     :param add_to_view: Completes the teacher's view of the entries that are submitted; None where it is complete.
     """
 
@@ -54,6 +56,7 @@ class LabelingCallback(BaseCallback):
         tracker: TeacherInputTracker,
         labeling: RolloutLabeling | None,
         choice: LabelChoice,
+        n_steps: int,
         add_to_view: AddToView | None = None,
     ) -> None:
         super().__init__()
@@ -63,11 +66,19 @@ class LabelingCallback(BaseCallback):
         self._tracker = tracker
         self._labeling = labeling
         self._choice = choice
+        self._n_steps = n_steps
+        self._n_steps_made = 0
         self._add_to_view = add_to_view
         self._step: _Step | None = None
 
     def on_rollout_start(self) -> None:
+        # The last row is for the observation with which the next rollout begins
+        shape = (self._n_steps + 1, self._reader.env.num_envs)
+        is_labeled = self._labeling is not None
+        self._wanted = self._choice.ahead(self._n_steps_before, *shape) if is_labeled else np.zeros(shape, dtype=bool)
         self._tracker.settle(self._last_obs)
+        self._fetch_first()
+        self._reader.requests.begin(self._wanted[1:])
         self._let_replace_last_obs(self._callback.on_rollout_start)
 
     def update_locals(self, locals_: dict[str, Any]) -> None:
@@ -79,7 +90,8 @@ class LabelingCallback(BaseCallback):
         assert self._step is not None
         (new_obs, dones, infos), self._step = self._step, None
         values = copied(new_obs)
-        self._tracker.add(new_obs, values, View(self._reader.after_step(values, dones, infos)))
+        self._n_steps_made += 1
+        self._tracker.add(new_obs, values, View(self._reader.after_step(values, dones, infos, self._wanted_now)))
         goes_on, were_reset = self._watched(self._callback.on_step)
         if were_reset and (self._reader.writes_over() or self._tracker.memory_is_reused):
             self._tracker.drop_last(REPLACED)
@@ -100,15 +112,34 @@ class LabelingCallback(BaseCallback):
         """
         if self._labeling is None:
             return
-        n_envs = self._reader.env.num_envs
-        # Counted over all rollouts: one may be shorter than the k of every k-th step
-        chosen = self._choice(self.model.num_timesteps // n_envs - 1, n_envs)
+        # SB3 has counted this step already
+        chosen = self._choice(self._n_steps_before - 1, self._reader.env.num_envs)
         view = self._tracker.find(observations) or View(None, REPLACED)
         if view.inputs is None:
             self._labeling.skip(int(chosen.sum()), view.complaint)
-        else:
-            inputs = view.inputs if self._add_to_view is None else self._add_to_view(view.inputs, stored)
-            self._labeling.submit(position, inputs, chosen)
+            return
+        is_lost = chosen & [UNREAD in info for info in view.inputs]
+        if is_lost.any():
+            self._labeling.skip(int(is_lost.sum()), None)
+        inputs = view.inputs if self._add_to_view is None else self._add_to_view(view.inputs, stored)
+        self._labeling.submit(position, inputs, chosen & ~is_lost)
+
+    @property
+    def _n_steps_before(self) -> int:
+        """Counted over all rollouts: one may be shorter than the k of every k-th step."""
+        return self.model.num_timesteps // self._reader.env.num_envs
+
+    @property
+    def _wanted_now(self) -> np.ndarray:
+        """Whether the teacher will be asked about the environments' present states."""
+        return np.asarray(self._wanted[self._n_steps_made])
+
+    def _fetch_first(self) -> None:
+        """What the last rollout did not need, having no labels, may be needed now."""
+        view = self._tracker.find(self._last_obs)
+        if view is not None and view.inputs is not None:
+            inputs = self._reader.requests.fetch(view.inputs, self._wanted_now)
+            self._tracker.keep(self._last_obs, view._replace(inputs=inputs))
 
     @property
     def _last_obs(self) -> VecEnvObs:
@@ -130,6 +161,8 @@ class LabelingCallback(BaseCallback):
             return
         known = self._tracker.find_by_values(observations)
         present = self._reader.present(copied(observations), certain=self._tracker.is_changed_in_place(observations))
+        if present is not None:
+            present = self._reader.requests.fetch(present, self._wanted_now)
         if known is None:
             view = View(present, None if present else REPLACED)
         elif not were_reset or _are_same(known.inputs, present):
@@ -173,6 +206,9 @@ def _are_same(first: list[TeacherInfo] | None, second: list[TeacherInfo] | None)
 
 
 def _is_same(first: TeacherInfo, second: TeacherInfo) -> bool:
-    if first.keys() != second.keys() or first.get("instruction") != second.get("instruction"):
+    if first.keys() != second.keys():
         return False
-    return all(has_same_values(first[name], second[name]) for name in first.keys() - {"instruction"})
+    one_by_one = {"instruction", UNREAD}
+    return all(
+        first[name] == second[name] if name in one_by_one else has_same_values(first[name], second[name]) for name in first
+    )

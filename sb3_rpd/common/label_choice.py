@@ -1,5 +1,7 @@
 """Which entries of a rollout the teacher is asked about."""
 
+from copy import deepcopy
+
 import numpy as np
 
 
@@ -40,3 +42,15 @@ class LabelChoice:
             return self._generator.random(n_envs) < self.fraction
         turns = (step + np.arange(n_envs)) % self.every
         return np.equal(turns, 0)
+
+    def ahead(self, step: int, n_steps: int, n_envs: int) -> np.ndarray:
+        """
+        What it will say, without saying it: nothing is drawn from the generator.
+
+        :param step: The first step; see above.
+        :param n_steps: How many steps.
+        :param n_envs: Number of environments.
+        :return: Shape (n_steps, n_envs), bool.
+        """
+        same = LabelChoice(self.every, self.fraction, deepcopy(self._generator))
+        return np.array([same(step + later, n_envs) for later in range(n_steps)], dtype=bool).reshape(n_steps, n_envs)

@@ -1,6 +1,5 @@
 """What the teacher gets to see of each environment's present state, collected from a vectorized environment."""
 
-from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -20,10 +19,10 @@ from stable_baselines3.common.vec_env.util import dict_to_obs
 
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.input_tracker import has_same_values
-from sb3_rpd.common.questions import Questions
 from sb3_rpd.common.type_aliases import RawObservation, TeacherInfo
-from sb3_rpd.common.wording import cut, shortened
-from sb3_rpd.common.wrappers import TEACHER_INFO_KEY, TeacherActionWrapper
+from sb3_rpd.common.view_requests import ViewRequests
+from sb3_rpd.common.wording import shortened
+from sb3_rpd.common.wrappers import TEACHER_INFO_KEY, UNREAD, TeacherActionWrapper
 
 _NO_INFO: dict[str, Any] = {}
 
@@ -41,6 +40,8 @@ class TeacherInputReader:
         self._wrapped = _which_are_wrapped(env)
         #: Whether the environments offer the teacher something; None while that is not known.
         self._offer: bool | None = True if any(self._wrapped) else None
+        #: Says beforehand what is to be read; of the methods below those take part that are told what is wanted.
+        self.requests = ViewRequests(env, is_possible=all(self._wrapped))
         # SB3's own VecEnvs give out infos that nobody changes any more
         self._infos_are_fresh = type(self._base) in (DummyVecEnv, SubprocVecEnv)
 
@@ -68,9 +69,11 @@ class TeacherInputReader:
         :return: One entry for each environment.
         :raises TeacherError: if what the environments offer does not arrive here.
         """
-        return self._read(observations, self.reset_infos())
+        return self.requests.fetch(self._read(observations, self.reset_infos()))
 
-    def after_step(self, observations: VecEnvObs, dones: np.ndarray, infos: list[dict[str, Any]]) -> list[TeacherInfo]:
+    def after_step(
+        self, observations: VecEnvObs, dones: np.ndarray, infos: list[dict[str, Any]], wanted: np.ndarray | None = None
+    ) -> list[TeacherInfo]:
         """
         What the teacher may see just after ``env.step()``.
 
@@ -80,12 +83,16 @@ class TeacherInputReader:
         :param observations: What the step returned, the student's observations; not to be changed any more.
         :param dones: Which environments were reset.
         :param infos: What the step returned.
-        :return: One entry for each environment.
+        :param wanted: Shape (n_envs,), bool: which environments' views are needed, as the requests have said; None for all.
+        :return: One entry for each environment, which may be ``UNREAD`` where it is not needed.
         :raises TeacherError: if what the environments offer does not arrive here.
         """
         reset_infos = self.reset_infos()
         infos = infos or [_NO_INFO] * self.env.num_envs
-        return self._read(observations, [reset_infos[i] if done else infos[i] for i, done in enumerate(dones)])
+        offered = self._read(observations, [reset_infos[i] if done else infos[i] for i, done in enumerate(dones)])
+        if wanted is not None and self._offer:
+            self.requests.compare(offered, wanted)
+        return self.requests.fetch(offered, wanted)
 
     def present(self, observations: VecEnvObs, *, certain: bool) -> list[TeacherInfo] | None:
         """
@@ -93,7 +100,7 @@ class TeacherInputReader:
 
         :param observations: What their last reset or step returned; not to be changed any more.
         :param certain: Whether it must be certain that they are that.
-        :return: One entry for each environment; None if that cannot be told.
+        :return: One entry for each environment, ``UNREAD`` where nothing has been read; None if that cannot be told.
         """
         are_latest = _are_latest(self.env, observations)
         if are_latest is False or (certain and are_latest is None):
@@ -198,7 +205,7 @@ def _offered_in(info: dict[str, Any]) -> TeacherInfo | None:
     if TEACHER_INFO_KEY not in info:
         return None
     offered = info[TEACHER_INFO_KEY]
-    if isinstance(offered, dict) and ("observation" in offered or "action" in offered):
+    if isinstance(offered, dict) and offered.keys() & {"observation", "action", UNREAD}:
         return offered
     keys = f" with the keys {shortened(sorted(map(str, offered)))}" if isinstance(offered, dict) else ""
     raise TeacherError(
@@ -245,49 +252,3 @@ def _channels_last_again(transposed: VecTransposeImage, observations: VecEnvObs)
 
 def _channels_last(images: np.ndarray) -> np.ndarray:
     return np.moveaxis(images, 1, -1)
-
-
-def stack_inputs(infos: Sequence[TeacherInfo]) -> Questions:
-    """
-    Put what the teacher may see of several states into one batch.
-
-    :param infos: One for each state, each with an ``"observation"``.
-    :return: The questions, without instructions where the environments give none.
-    :raises TeacherError: if they do not offer the same things.
-    """
-    instructions = [info["instruction"] for info in infos if "instruction" in info]
-    if 0 < len(instructions) < len(infos):
-        raise TeacherError(f"{len(instructions)} of {len(infos)} environments give an instruction; give one to all or to none")
-    observations = [info["observation"] for info in infos]
-    first = observations[0]
-    if not all(_offers_same(first, observation) for observation in observations):
-        offers = sorted({_offer(observation) for observation in observations})
-        raise TeacherError(f"the environments offer different things to the teacher: {cut(' and '.join(offers), 400)}")
-    if not isinstance(first, dict):
-        return Questions(stack("observation", observations), instructions or None)
-    stacked = {name: stack(name, [observation[name] for observation in observations]) for name in first}
-    return Questions(stacked, instructions or None)
-
-
-def _offers_same(first: RawObservation, second: RawObservation) -> bool:
-    if isinstance(first, dict):
-        return isinstance(second, dict) and first.keys() == second.keys()
-    return not isinstance(second, dict)
-
-
-def _offer(observation: RawObservation) -> str:
-    return cut(", ".join(sorted(observation)), 150) if isinstance(observation, dict) else "a single array"
-
-
-def stack(name: str, arrays: list[np.ndarray]) -> np.ndarray:
-    """
-    :param name: What they are, for messages.
-    :param arrays: n arrays.
-    :return: The same with first axis n.
-    :raises TeacherError: if their shapes differ.
-    """
-    arrays = [np.asarray(array) for array in arrays]
-    shapes = {array.shape for array in arrays}
-    if len(shapes) > 1:
-        raise TeacherError(f"the environments offer {cut(repr(name), 60)} in different shapes: {shortened(sorted(shapes))}")
-    return np.array(arrays)

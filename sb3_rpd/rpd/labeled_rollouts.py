@@ -30,6 +30,7 @@ from sb3_rpd.common.teacher import Teacher
 from sb3_rpd.common.teacher_inputs import TeacherInputReader
 from sb3_rpd.common.type_aliases import TeacherInfo
 from sb3_rpd.common.wording import cut
+from sb3_rpd.common.wrappers import UNREAD
 from sb3_rpd.rpd.student_archive import StudentArchive
 from sb3_rpd.teachers.resolve import make_teacher
 
@@ -132,7 +133,8 @@ class LabeledRollouts(StudentArchive):
             self._tracker.settle(self._last_obs)
         known = self._tracker.find(self._last_obs)
         if known is not None and known.inputs is not None:
-            check_offer(known.inputs, self.action_space)
+            offered = self._reader.requests.fetch(known.inputs)
+            check_offer([info for info in offered if UNREAD not in info], self.action_space)
         is_rpds = _package(getattr(self.collect_rollouts, "__module__", "")) == _OURS
         if self._labeler is None or is_rpds or make_coef_schedule(self.imitation_coef) == ConstantCoef(0.0):
             return super()._init_callback(callback, progress_bar)
@@ -199,7 +201,7 @@ class LabeledRollouts(StudentArchive):
         self._is_collecting = True
         try:
             if self._labeler is None or not self._has_room_for_labels(rollout_buffer):
-                return self._collect(env, callback, rollout_buffer, n_rollout_steps)
+                return self._collect_unlabeled(env, callback, rollout_buffer, n_rollout_steps)
             return self._collect_labeled(self._labeler, env, callback, rollout_buffer, n_rollout_steps)
         finally:
             self._is_collecting = False
@@ -207,6 +209,19 @@ class LabeledRollouts(StudentArchive):
     def _collect(self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int) -> bool:
         """The algorithm's own ``collect_rollouts``."""
         return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
+
+    def _collect_unlabeled(
+        self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int
+    ) -> bool:
+        requests = self._reader_of(env).requests
+        requests.begin(np.zeros((n_rollout_steps, env.num_envs), dtype=bool))
+        is_complete = self._collect(env, callback, rollout_buffer, n_rollout_steps)
+        requests.end(is_complete)
+        return is_complete
+
+    def _reader_of(self, env: VecEnv) -> TeacherInputReader:
+        reader: TeacherInputReader | None = getattr(self, "_reader", None)
+        return reader if reader is not None and reader.env is env else TeacherInputReader(env)
 
     def _collect_labeled(
         self,
@@ -216,7 +231,7 @@ class LabeledRollouts(StudentArchive):
         rollout_buffer: TeacherLabelsMixin,
         n_rollout_steps: int,
     ) -> bool:
-        reader = self._reader if env is self._reader.env else TeacherInputReader(env)
+        reader = self._reader_of(env)
         with RolloutLabeling(
             labeler,
             rollout_buffer,
@@ -226,11 +241,13 @@ class LabeledRollouts(StudentArchive):
         ) as labeling:
             wanted = labeling if self._current_imitation_coef > 0 else None
             labeling_callback = LabelingCallback(
-                callback, self, reader, self._tracker, wanted, self._label_choice(), self._add_to_view
+                callback, self, reader, self._tracker, wanted, self._label_choice(), n_rollout_steps, self._add_to_view
             )
             with rollout_buffer.announcing(labeling_callback.on_add):
-                if not self._collect(env, labeling_callback, rollout_buffer, n_rollout_steps):
-                    return False
+                is_complete = self._collect(env, labeling_callback, rollout_buffer, n_rollout_steps)
+            reader.requests.end(is_complete)
+            if not is_complete:
+                return False
             statistics = labeling.join()
         if statistics.asked:
             self._teacher_is_quick = statistics.is_quick(self.label_batch_size)

@@ -30,9 +30,9 @@ def with_action_mask(info: TeacherInfo, mask: np.ndarray) -> TeacherInfo:
     """
     :param info: What an environment offers its teacher.
     :param mask: Which values are allowed there, those of several numbers side by side.
-    :return: The same, with the mask where it is not offered already and a teacher is to be asked.
+    :return: The same, with the mask where an observation is offered, and no mask beside it.
     """
-    if "action" in info:
+    if "observation" not in info:
         return info
     observation = info["observation"]
     named = observation if isinstance(observation, dict) else {SINGLE_ARRAY: observation}

@@ -49,7 +49,9 @@ class Submissions:
         self.skipped: list[tuple[int, str | None]] = []
 
     def submit(self, step: int, inputs: list[Any], chosen: np.ndarray) -> None:
-        self.received.append((step, [info["observation"]["name"].tolist() for info in inputs], chosen.tolist()))
+        # What is not asked about has not been read
+        names = [info["observation"]["name"].tolist() if "observation" in info else None for info in inputs]
+        self.received.append((step, names, chosen.tolist()))
 
     def skip(self, count: int, complaint: str | None) -> None:
         self.skipped.append((count, complaint))
@@ -64,7 +66,7 @@ def collect(stop_at: int | None = None, labels: bool = True, known: bool = True,
     if known:
         tracker.keep(model._last_obs, View(reader.after_reset(model._last_obs)))
     choice = LabelChoice(every, 1.0, np.random.default_rng(0))
-    wrapped = LabelingCallback(callback, model, reader, tracker, submissions if labels else None, choice)
+    wrapped = LabelingCallback(callback, model, reader, tracker, submissions if labels else None, choice, N_STEPS)
     give_room_for_labels(model.rollout_buffer)
     with model.rollout_buffer.announcing(wrapped.on_add):
         completed = model.collect_rollouts(env, wrapped, model.rollout_buffer, N_STEPS)
@@ -87,17 +89,30 @@ def test_entries_are_submitted_with_their_position_and_the_view_of_their_state()
 
 
 def test_choice_is_passed_on() -> None:
-    _, _, submissions, _, _ = collect(every=2)
-    assert [chosen for _, _, chosen in submissions.received] == [[True, False], [False, True]] * (N_STEPS // 2)
+    model, _, submissions, _, _ = collect(every=2)
+    pattern = [[True, False], [False, True]] * (N_STEPS // 2)
+    assert [chosen for _, _, chosen in submissions.received] == pattern
+    # The first states were shown by the reset, of the others those that are asked about only
+    _, *others = [names for _, names, _ in submissions.received]
+    for names, states, chosen in zip(others, model.rollout_buffer.observations[1:], pattern[1:], strict=True):
+        assert names == [state.tolist() if is_chosen else None for state, is_chosen in zip(states, chosen, strict=True)]
 
 
-@pytest.mark.parametrize("labels", [True, False])
-def test_view_of_the_last_observation_is_known_afterwards(labels: bool) -> None:
-    """Also where the rollout is not labeled: the next one may be."""
-    model, _, submissions, tracker, _ = collect(labels=labels)
-    assert bool(submissions.received) is labels
+def test_view_of_the_last_observation_is_known_afterwards() -> None:
+    model, _, _, tracker, _ = collect()
     inputs = tracker.find(model._last_obs).inputs
     assert [info["observation"]["name"].tolist() for info in inputs] == model._last_obs.tolist()
+
+
+def test_view_of_the_last_observation_can_be_had_after_a_rollout_without_labels() -> None:
+    """The next one may have some."""
+    model, _, submissions, tracker, _ = collect(labels=False)
+    assert not submissions.received
+    inputs = tracker.find(model._last_obs).inputs
+    # A reset and six steps of each environment, and the resets within: after 2 and 3 steps, and after 4
+    assert inputs == [{"unread": 1 + N_STEPS + 2}, {"unread": 1 + N_STEPS + 1}]
+    fetched = TeacherInputReader(model.env).requests.fetch(inputs)
+    assert [info["observation"]["name"].tolist() for info in fetched] == model._last_obs.tolist()
 
 
 def test_step_at_which_the_caller_stops_is_not_submitted() -> None:
@@ -119,7 +134,7 @@ def test_entry_whose_view_is_not_known_is_left_out() -> None:
 
 def test_it_is_no_callback_for_learn() -> None:
     callback = LabelingCallback(
-        Diary(), None, None, TeacherInputTracker(), None, LabelChoice(1, 1.0, np.random.default_rng(0))
+        Diary(), None, None, TeacherInputTracker(), None, LabelChoice(1, 1.0, np.random.default_rng(0)), N_STEPS
     )
     with pytest.raises(NotImplementedError, match="on_step"):
         callback._on_step()
@@ -131,7 +146,7 @@ def test_observation_that_nobody_knows_is_skipped_with_the_reason() -> None:
     tracker.keep(env.reset(), View([{"observation": {"name": np.zeros(3)}}] * N_ENVS))
     model = PPO("MlpPolicy", env, n_steps=N_STEPS, batch_size=N_STEPS, device="cpu")
     choice = LabelChoice(2, 1.0, np.random.default_rng(0))
-    callback = LabelingCallback(Diary(), model, TeacherInputReader(env), tracker, submissions, choice)
+    callback = LabelingCallback(Diary(), model, TeacherInputReader(env), tracker, submissions, choice, N_STEPS)
     callback.on_add(0, np.ones((N_ENVS, 3), np.float32), {})
     assert submissions.skipped == [(1, REPLACED)]
     assert not submissions.received

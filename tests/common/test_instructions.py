@@ -12,7 +12,7 @@ from sb3_rpd import TeacherActionWrapper
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.instructions import read_instruction
 from sb3_rpd.common.questions import Questions
-from sb3_rpd.common.teacher_inputs import stack_inputs
+from sb3_rpd.common.stacking import stack_inputs
 from sb3_rpd.teachers import GR00TTeacher, OpenPITeacher, OpenVLAServerTeacher, OpenVLATeacher, VLAgentsTeacher
 
 TEXT = "hebe den Würfel"

@@ -37,6 +37,16 @@ def test_fraction_is_drawn_from_its_generator() -> None:
     assert abs(chosen.mean() - 0.25) < 0.022
 
 
+@given(every=st.integers(1, 4), first=st.integers(0, 5), n_steps=st.integers(0, 6))
+def test_what_is_said_ahead_is_what_is_said_then(every: int, first: int, n_steps: int) -> None:
+    fraction = 0.4 if every == 1 else 1.0
+    choice = LabelChoice(every, fraction, generator(3))
+    for _ in range(2):
+        ahead = choice.ahead(first, n_steps, 3)
+        assert (ahead.dtype, ahead.shape) == (bool, (n_steps, 3))
+    assert [row.tolist() for row in ahead] == [choice(first + step, 3).tolist() for step in range(n_steps)]
+
+
 @pytest.mark.parametrize(("every", "fraction"), [(0, 1.0), (-1, 1.0), (2.5, 1.0), (1, 0.0), (1, -0.1), (1, 1.01), (2, 0.5)])
 def test_what_makes_no_sense_is_refused(every: float, fraction: float) -> None:
     with pytest.raises(ValueError, match="label_"):

@@ -151,6 +151,77 @@ def test_reset_passes_seed_and_options_on() -> None:
     assert toy.arguments == (3, {"a": 1})
 
 
+# ---------------------------------------------------------------- a plan of what is read
+
+
+def step(env: gym.Env) -> dict[str, Any]:
+    return env.step(np.zeros(3, np.float32))[-1]["teacher"]
+
+
+def test_plan_says_after_which_steps_the_sources_are_read() -> None:
+    """A plan has a column for each environment."""
+    env = TeacherActionWrapper(NamingEnv(index=1), observation={"name": name_of}, instruction="go")
+    env.reset()
+    env.set_teacher_view_place(1)
+    env.plan_teacher_views(np.array([[True, False], [False, True], [True, False]]))
+    # The first state is number 1
+    assert step(env) == {"unread": 2}
+    assert step(env)["observation"]["name"].tolist() == [1, 0, 2]
+    assert step(env) == {"unread": 4} == env.teacher_info
+    # The plan is at its end
+    offered = step(env)
+    assert (offered["observation"]["name"].tolist(), offered["instruction"]) == ([1, 0, 4], "go")
+    env.plan_teacher_views(np.zeros((0, 2), bool), afterwards=False)
+    assert [step(env) for _ in range(2)] == [{"unread": 6}, {"unread": 7}]
+
+
+@pytest.mark.parametrize("is_wanted", [True, False])
+def test_first_state_of_an_episode_takes_the_place_of_the_last_one_before_it(is_wanted: bool) -> None:
+    env = TeacherActionWrapper(NamingEnv(), controller=lambda toy: toy.unwrapped.name)
+    env.reset()
+    env.plan_teacher_views(np.array([[not is_wanted], [is_wanted], [False]]))
+    step(env)
+    # The terminal state is not read in either case: nobody acts on it
+    assert step(env) == {"unread": 3}
+    first = env.reset()[1]["teacher"]
+    assert first == {"unread": 4} if not is_wanted else first["action"].tolist() == [0, 1, 0]
+    assert step(env) == {"unread": 5}
+
+
+def test_controller_with_a_memory_sees_every_state() -> None:
+    seen: list[list[float]] = []
+
+    def remember(env: gym.Env) -> np.ndarray:
+        seen.append(env.unwrapped.name.tolist())
+        return np.full(3, len(seen), np.float32)
+
+    env = TeacherActionWrapper(NamingEnv(), controller=remember, every_state=True)
+    env.reset()
+    env.plan_teacher_views(np.zeros((2, 1), bool))
+    assert [step(env)["action"][0] for _ in range(2)] == [2, 3]
+    assert seen == [[0, 0, 0], [0, 0, 1], [0, 0, 2]]
+
+
+def test_view_of_the_present_state_can_be_had_later_and_is_read_once() -> None:
+    calls: list[np.ndarray] = []
+
+    def count(env: gym.Env) -> np.ndarray:
+        calls.append(name_of(env))
+        return calls[-1]
+
+    env = TeacherActionWrapper(NamingEnv(), observation={"name": count})
+    env.reset()
+    env.plan_teacher_views(np.zeros((0, 1), bool), afterwards=False)
+    assert step(env) == {"unread": 2}
+    for _ in range(2):
+        number, view = env.teacher_view()
+        assert number == 2
+        assert view["observation"]["name"].tolist() == [0, 0, 1]
+        assert env.teacher_info is view
+    assert len(calls) == 2
+    assert step(env) == {"unread": 3}
+
+
 # ---------------------------------------------------------------- sources that are none
 
 

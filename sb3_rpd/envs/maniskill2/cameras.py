@@ -77,25 +77,36 @@ def _settings_in(configs: Mapping[str, Any]) -> Iterator[tuple[str | None, str]]
             yield None, name
 
 
+def height_and_width(size: int | tuple[int, int]) -> tuple[int, int]:
+    """
+    :param size: Side in pixels, or height and width.
+    :return: Height and width.
+    """
+    return (size, size) if isinstance(size, int) else size
+
+
 def camera_configs(
-    view: CameraView, image_size: int | tuple[int, int], options: Mapping[str, Any]
+    view: CameraView, image_size: tuple[int, int], frame_size: tuple[int, int], options: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
     """
     Say in ManiSkill2's terms what the cameras are to be.
 
     :param view: The camera of the observation.
-    :param image_size: Side in pixels, or height and width, of its images and of the frames of the "human" camera.
+    :param image_size: Height and width of its images, where it is not the "human" camera.
+    :param frame_size: Height and width of the frames of the "human" camera.
     :param options: Further options of the environment; ``camera_cfgs`` and ``render_camera_cfgs`` in it are respected.
     :return: The options ``camera_cfgs`` and ``render_camera_cfgs``.
     """
-    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
-    size = {"height": height, "width": width}
     # ManiSkill2 changes the dicts that it gets, and ours are shared by several environments
     configs = {key: deepcopy(dict(options.get(key) or {})) for key in _CAMERA_OPTIONS}
     # frames need colors only; the position map, which ManiSkill2 would fetch along with them, costs as much again
-    configs["render_camera_cfgs"].update(size, texture_names=("Color",))
+    configs["render_camera_cfgs"].update(_size(frame_size), texture_names=("Color",))
     if view.name == HUMAN_CAMERA:
         configs["render_camera_cfgs"].update(view.settings())
     else:
-        configs["camera_cfgs"].setdefault(view.name, {}).update(size, **view.settings())
+        configs["camera_cfgs"].setdefault(view.name, {}).update(_size(image_size), **view.settings())
     return configs
+
+
+def _size(size: tuple[int, int]) -> dict[str, int]:
+    return {"height": size[0], "width": size[1]}

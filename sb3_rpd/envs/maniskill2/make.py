@@ -1,17 +1,18 @@
 """Makes ManiSkill2 environments for Stable-Baselines3."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeAlias
 
 import gymnasium as gym
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 
-from sb3_rpd.envs.maniskill2.cameras import CameraView, camera_configs, check_camera_options
+from sb3_rpd.envs.maniskill2.cameras import HUMAN_CAMERA, CameraView, camera_configs, check_camera_options, height_and_width
+from sb3_rpd.envs.maniskill2.downscaling import Downscaling
 from sb3_rpd.envs.maniskill2.installation import RenderingUnavailableError, import_maniskill2
 from sb3_rpd.envs.maniskill2.physics_only import physics_only
-from sb3_rpd.envs.maniskill2.rendering import choose_renderer, prepare_renderer
+from sb3_rpd.envs.maniskill2.rendering import choose_renderer, color_shaders, in_this_thread, prepare_renderer
 from sb3_rpd.envs.maniskill2.rewards import MAX_DENSE_REWARD, REWARDS, failure_reward, warn_if_hovering_pays
 from sb3_rpd.envs.maniskill2.simulator_errors import explain_errors, refuse_other_names
 from sb3_rpd.envs.maniskill2.tasks import ASSET_FREE_TASKS, INSTRUCTIONS, TASKS_READING_VISUALS
@@ -20,6 +21,9 @@ from sb3_rpd.envs.step_cost import StepCostWrapper
 
 GymEnv: TypeAlias = gym.Env[Any, Any]
 
+#: Options of ManiSkill2 that put downloaded things into a scene.
+_BRINGS_TEXTURES = frozenset({"robot", "bg_name"})
+
 
 def make_maniskill2_env(
     task: str,
@@ -27,6 +31,7 @@ def make_maniskill2_env(
     *,
     camera: str | CameraView = "human",
     image_size: int | tuple[int, int] = 128,
+    frame_size: int | tuple[int, int] | None = None,
     control_mode: str = "pd_ee_delta_pose",
     reward: str = "dense",
     max_episode_steps: int | None = None,
@@ -51,6 +56,9 @@ def make_maniskill2_env(
     :param camera: Where the images come from: "human" (the paper's, with the goal marker in sight), the name of one of the
         task's cameras, or a ``CameraView`` to move it.
     :param image_size: Side in pixels, or height and width, of the images (the paper's: 256).
+    :param frame_size: The same for the frames of ``render()``, which a teacher or a video sees; None for that of the images.
+        Where the images are of the "human" camera, too, they are these frames scaled down by averaging over areas, and one
+        picture is rendered, not two. At the edges of things they differ from images rendered in their own size.
     :param control_mode: What an action means. The paper's "pd_ee_delta_pose": seven numbers in [-1, 1], a translation (in
         units of 0.1 m) and a rotation vector (0.1 rad) in the frame of the hand, then the gripper (1 open, -1 closed).
     :param reward: "dense": ManiSkill2's normalized dense reward minus 1, which is at most 0 short of success and 0 on success:
@@ -64,8 +72,9 @@ def make_maniskill2_env(
     :param render_mode: "rgb_array" if ``render()`` is to work, or a teacher is to see, where ``obs`` is "state".
     :param renderer: "none", "software", "gpu" or "auto": no renderer where no image is asked for, otherwise a GPU where Vulkan
         lists one, otherwise Mesa's software renderer. Physics, rewards and states are the same with each.
-        The software renderer uses sapien's "trivial" shaders, which start and run faster, unless ``shader_dir`` says
-        otherwise; images from different shaders differ.
+        The software renderer uses shaders of this package, unless ``shader_dir`` says otherwise: those start and run faster,
+        and give the colors of sapien's "trivial" shaders, but no position map and no segmentation. Images from sapien's
+        other shaders differ.
     :param instruction: Overrides the task's instruction for a language-conditioned teacher.
     :param wrap: Puts further wrappers around the environment, e.g. a ``TeacherActionWrapper``.
     :param kwargs: Passed on to ManiSkill2 (``robot``, ``sim_freq``, ``control_freq``, ``shader_dir``, ``camera_cfgs``, ...).
@@ -84,6 +93,9 @@ def make_maniskill2_env(
     check_camera_options(view, kwargs)
     chosen_renderer = _choose_renderer(task, renderer, images=obs != "state" or render_mode is not None)
     _check_task(task)
+    size = height_and_width(image_size)
+    larger = size if frame_size is None else height_and_width(frame_size)
+    is_scaled = obs != "state" and view.name == HUMAN_CAMERA and larger != size
     options = {
         **kwargs,
         "obs_mode": "state" if obs == "state" else "none",
@@ -93,10 +105,11 @@ def make_maniskill2_env(
     }
     if chosen_renderer != "none":
         prepare_renderer(chosen_renderer)
-        options.update(camera_configs(view, image_size, kwargs), render_mode="rgb_array")
+        options.update(camera_configs(view, size, larger, kwargs), render_mode="rgb_array")
         options.setdefault("renderer_kwargs", {"offscreen_only": True})
         if chosen_renderer == "software":
-            options.setdefault("shader_dir", "trivial")
+            has_textures = task not in ASSET_FREE_TASKS or bool(_BRINGS_TEXTURES & kwargs.keys())
+            options.setdefault("shader_dir", color_shaders(has_textures))
     env: GymEnv = ManiSkill2Wrapper(
         _make_bare_env(task, options, chosen_renderer),
         obs,
@@ -104,6 +117,7 @@ def make_maniskill2_env(
         instruction or INSTRUCTIONS.get(task),
         end_on_success,
         reward_mode=reward,
+        downscaling=Downscaling(larger, size) if is_scaled else None,
     )
     if reward == "dense":
         env = StepCostWrapper(env, MAX_DENSE_REWARD, failure_reward=failure_reward(env))
@@ -175,7 +189,8 @@ def _check_task(task: str) -> None:
 
 
 def _make_bare_env(task: str, options: dict[str, Any], renderer: str) -> GymEnv:
-    with explain_errors(task, options), physics_only() if renderer == "none" else nullcontext():
+    contexts: dict[str, AbstractContextManager[None]] = {"none": physics_only(), "software": in_this_thread()}
+    with explain_errors(task, options), contexts.get(renderer, nullcontext()):
         return gym.make(task, **options)
 
 

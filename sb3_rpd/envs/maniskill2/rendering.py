@@ -4,6 +4,8 @@ import ctypes
 import importlib
 import os
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +14,12 @@ from sb3_rpd.envs.maniskill2.installation import SOFTWARE_RENDERING, RenderingUn
 
 #: What ``renderer=`` may say.
 RENDERERS = ("auto", "none", "software", "gpu")
+
+# Shaders for software rendering
+_SHADERS = Path(__file__).with_name("shaders")
+
+# How many threads Mesa's software renderer starts for each device; it asks when the device is made
+_MESA_THREADS = "LP_NUM_THREADS"
 
 #: The first Vulkan version of a software renderer that sapien 2 runs on: Mesa 22.3's 1.3 does not, Mesa 25.0's 1.4 does.
 _MIN_SOFTWARE_VULKAN = (1, 4)
@@ -163,6 +171,34 @@ def prepare_renderer(renderer: str) -> None:
     # each further environment would be warned that it shares the first one's Vulkan context, which is as it should be
     os.environ.setdefault("MS2_RENDERER_LOG_LEVEL", "error")
     _prepared = renderer
+
+
+def color_shaders(has_textures: bool) -> str:
+    """
+    Shaders that give the colors of sapien's "trivial" ones, to the last bit, and no position map and no segmentation along
+    with them: each number that a vertex hands on costs time, and nobody here reads those.
+
+    :param has_textures: Whether something in the scene may have a texture.
+    :return: Their folder, for ManiSkill2's ``shader_dir``.
+    """
+    return str(_SHADERS / ("textured" if has_textures else "untextured"))
+
+
+@contextmanager
+def in_this_thread() -> Iterator[None]:
+    """
+    A software renderer that is made inside this context works in the thread that asks for a frame, unless ``LP_NUM_THREADS``
+    is set. A frame's work is nearly all in its vertices, which Mesa does not share out among threads; to wake them costs more
+    than they do.
+    """
+    if _MESA_THREADS in os.environ:
+        yield
+        return
+    os.environ[_MESA_THREADS] = "0"
+    try:
+        yield
+    finally:
+        del os.environ[_MESA_THREADS]
 
 
 def _hide_gpus() -> None:

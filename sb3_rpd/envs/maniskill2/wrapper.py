@@ -7,6 +7,7 @@ import numpy as np
 from gymnasium import spaces
 
 from sb3_rpd.envs.maniskill2.cameras import HUMAN_CAMERA
+from sb3_rpd.envs.maniskill2.downscaling import Downscaling
 
 #: What ``obs=`` may say.
 OBSERVATIONS = ("state", "rgb", "rgb+state")
@@ -24,6 +25,7 @@ class ManiSkill2Wrapper(gym.Wrapper[Any, np.ndarray, Any, np.ndarray]):
     :param instruction: What a language-conditioned teacher is told to do; None if the task has no instruction.
     :param end_on_success: Whether a solved task ends the episode, as in ManiSkill2, or only the time limit does.
     :param reward_mode: What ``make_maniskill2_env`` calls the reward that its environment gives.
+    :param downscaling: Makes the images of the observation from the frames of the "human" camera; None where they are these.
     """
 
     def __init__(
@@ -35,11 +37,13 @@ class ManiSkill2Wrapper(gym.Wrapper[Any, np.ndarray, Any, np.ndarray]):
         end_on_success: bool,
         *,
         reward_mode: str,
+        downscaling: Downscaling | None = None,
     ) -> None:
         super().__init__(env)
         self.instruction = instruction
         self.reward_mode = reward_mode
         self._obs = obs
+        self._downscaling = downscaling
         self._camera = camera
         self._end_on_success = end_on_success
         self._bare: Any = env.unwrapped
@@ -91,13 +95,16 @@ class ManiSkill2Wrapper(gym.Wrapper[Any, np.ndarray, Any, np.ndarray]):
         :return: The present image of the camera that the environment was made with, whatever it observes: uint8
             (height, width, 3).
         """
-        return self.render() if self._camera == HUMAN_CAMERA else self._camera_image()
+        return self._human_image() if self._camera == HUMAN_CAMERA else self._camera_image()
 
     def _observe(self, observation: Any) -> Any:
         if self._obs == "state":
             return np.asarray(observation, dtype=np.float32)
         rgb = self.camera_frame()
         return rgb if self._obs == "rgb" else {"rgb": rgb, "state": self._state_beside_images()}
+
+    def _human_image(self) -> np.ndarray:
+        return self.render() if self._downscaling is None else self._downscaling(self.render())
 
     def _camera_image(self) -> np.ndarray:
         camera = self._bare._cameras[self._camera]
@@ -116,7 +123,8 @@ class ManiSkill2Wrapper(gym.Wrapper[Any, np.ndarray, Any, np.ndarray]):
             return spaces.Box(-np.inf, np.inf, self._bare.observation_space.shape, np.float32)
         cameras = self._bare._render_cameras.values() if self._camera == HUMAN_CAMERA else [self._bare._cameras[self._camera]]
         config = next(iter(cameras)).camera_cfg
-        rgb = spaces.Box(0, 255, (config.height, config.width, 3), np.uint8)
+        size = (config.height, config.width) if self._downscaling is None else self._downscaling.new_size
+        rgb = spaces.Box(0, 255, (*size, 3), np.uint8)
         if self._obs == "rgb":
             return rgb
         state = spaces.Box(-np.inf, np.inf, self._state_beside_images().shape, np.float32)

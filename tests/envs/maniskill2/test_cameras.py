@@ -36,16 +36,16 @@ def test_half_a_pose_is_refused() -> None:
 
 def test_configs_keep_the_callers_options_and_leave_them_alone() -> None:
     options = {"camera_cfgs": {"hand_camera": {"near": 0.02}}, "render_camera_cfgs": {"far": 5}, "robot": "panda"}
-    configs = camera_configs(CameraView("hand_camera", fov=1.5), (64, 96), options)
+    configs = camera_configs(CameraView("hand_camera", fov=1.5), (64, 96), (32, 48), options)
     assert configs == {
         "camera_cfgs": {"hand_camera": {"near": 0.02, "height": 64, "width": 96, "fov": 1.5}},
-        "render_camera_cfgs": {"far": 5, "height": 64, "width": 96, "texture_names": ("Color",)},
+        "render_camera_cfgs": {"far": 5, "height": 32, "width": 48, "texture_names": ("Color",)},
     }
     assert options == {"camera_cfgs": {"hand_camera": {"near": 0.02}}, "render_camera_cfgs": {"far": 5}, "robot": "panda"}
 
 
 def test_human_camera_is_maniskill2s_render_camera() -> None:
-    configs = camera_configs(CameraView(fov=1.2), 128, {})
+    configs = camera_configs(CameraView(fov=1.2), (64, 64), (128, 128), {})
     assert configs == {
         "camera_cfgs": {},
         "render_camera_cfgs": {"height": 128, "width": 128, "texture_names": ("Color",), "fov": 1.2},

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from sb3_rpd.envs import CameraView, RenderingUnavailableError, make_maniskill2_
 from sb3_rpd.envs.maniskill2 import rendering
 from sb3_rpd.envs.maniskill2.installation import import_maniskill2
 from sb3_rpd.envs.maniskill2.rendering import VulkanDevice, choose_renderer
-from sb3_rpd.envs.maniskill2.tasks import TASKS_READING_VISUALS
+from sb3_rpd.envs.maniskill2.tasks import ASSET_FREE_TASKS, TASKS_READING_VISUALS
 
 GPU = VulkanDevice("NVIDIA H200", is_gpu=True, version=(1, 3))
 NEW_MESA = VulkanDevice("llvmpipe (LLVM 15.0.6, 256 bits)", is_gpu=False, version=(1, 4))
@@ -218,6 +219,65 @@ def make_first_frame(seed: int) -> np.ndarray:
     frame: np.ndarray = env.reset(seed=seed)[0]
     env.close()
     return frame
+
+
+@pytest.mark.maniskill2
+@pytest.mark.rendering
+@pytest.mark.parametrize("options", [{}, {"robot": "panda"}], ids=["untextured", "textured"])
+@pytest.mark.parametrize("camera", ["human", "hand_camera"])
+def test_pictures_are_those_of_sapiens_trivial_shaders(camera: str, options: dict[str, Any]) -> None:
+    """
+    Both sets of shaders; ManiSkill2 has this robot anyway, but somebody who names one may bring textures. sapien wants all
+    shaders of a process to take the same attributes, which these three do.
+    """
+    common: dict[str, Any] = {"camera": camera, "image_size": (90, 120), "renderer": "software"}
+    ours = make_maniskill2_env("PickCube-v0", "rgb", **common, **options)
+    sapiens = make_maniskill2_env("PickCube-v0", "rgb", **common, shader_dir="trivial")
+    pictures = [env.reset(seed=1)[0] for env in (ours, sapiens)]
+    np.testing.assert_array_equal(*pictures)
+    actions = np.random.default_rng(0).uniform(-1, 1, (6, 7)).astype(np.float32)
+    for action in actions:
+        pictures = [env.step(action)[0] for env in (ours, sapiens)]
+        np.testing.assert_array_equal(*pictures)
+    assert len(np.unique(pictures[0].reshape(-1, 3), axis=0)) > 3
+    ours.close()
+    sapiens.close()
+
+
+@pytest.mark.maniskill2
+@pytest.mark.rendering
+@pytest.mark.parametrize("task", ASSET_FREE_TASKS)
+def test_tasks_that_need_no_assets_have_no_textures(task: str) -> None:
+    env = make_maniskill2_env(task, render_mode="rgb_array", image_size=16, renderer="software")
+    env.reset(seed=0)
+    scene = env.unwrapped._scene
+    links = [link for articulation in scene.get_all_articulations() for link in articulation.get_links()]
+    bodies = [body for part in [*scene.get_all_actors(), *links] for body in part.get_visual_bodies()]
+    materials = [shape.material for body in bodies for shape in body.get_render_shapes()]
+    assert len(materials) > 50
+    assert {material.diffuse_texture for material in materials} == {None}
+    env.close()
+
+
+@pytest.mark.slow
+@pytest.mark.maniskill2
+@pytest.mark.rendering
+@pytest.mark.parametrize("asked", [None, "1"])
+def test_software_renderer_works_in_the_thread_that_asks(asked: str | None) -> None:
+    """In a process of its own: Mesa asks when it is first used. What a user has chosen counts."""
+    program = """
+import glob, os
+from sb3_rpd.envs import make_maniskill2_env
+before = os.environ.get("LP_NUM_THREADS")
+env = make_maniskill2_env("LiftCube-v0", "rgb", image_size=16, renderer="software")
+env.reset(seed=0)
+assert os.environ.get("LP_NUM_THREADS") == before
+print(sum(open(name).read().startswith("llvmpipe") for name in glob.glob("/proc/self/task/*/comm")))
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "LP_NUM_THREADS"}
+    environment |= {} if asked is None else {"LP_NUM_THREADS": asked}
+    ended = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert ended.stdout.split()[-1] == (asked or "0")
 
 
 @pytest.mark.maniskill2

@@ -68,3 +68,33 @@ def test_the_camera_s_frame_is_what_a_student_of_images_would_see(camera: str) -
     seen = images.step(action)[0]
     states.step(action)
     np.testing.assert_array_equal(camera_frame(states), seen)
+
+
+@pytest.mark.rendering
+def test_student_sees_the_teachers_larger_frame_scaled_down() -> None:
+    """One picture is rendered for both; the teacher's is the one that it would see alone."""
+    env = make_maniskill2_env("LiftCube-v0", "rgb", image_size=(32, 48), frame_size=(64, 96))
+    alone = make_maniskill2_env("LiftCube-v0", render_mode="rgb_array", image_size=(64, 96))
+    image = env.reset(seed=0)[0]
+    alone.reset(seed=0)
+    assert env.observation_space.contains(image)
+    np.testing.assert_array_equal(human_frame(env), human_frame(alone))
+    assert human_frame(env) is human_frame(env)
+    means = human_frame(env).astype(np.float64).reshape(32, 2, 48, 2, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(image, means, rtol=0, atol=0.5001)
+
+
+@pytest.mark.rendering
+def test_size_of_the_frames_beside_another_camera_and_beside_the_state() -> None:
+    env = make_maniskill2_env("LiftCube-v0", "rgb", camera="hand_camera", image_size=24, frame_size=(16, 36))
+    assert env.reset(seed=0)[0].shape == (24, 24, 3)
+    assert human_frame(env).shape == (16, 36, 3)
+    env = make_maniskill2_env("LiftCube-v0", render_mode="rgb_array", frame_size=40)
+    env.reset(seed=0)
+    assert human_frame(env).shape == (40, 40, 3)
+
+
+@pytest.mark.rendering
+def test_frames_smaller_than_the_students_images_are_refused() -> None:
+    with pytest.raises(ValueError, match="64 x 64 pixels cannot be made of frames of 32 x 32"):
+        make_maniskill2_env("LiftCube-v0", "rgb", image_size=64, frame_size=32)
