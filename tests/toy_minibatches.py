@@ -8,7 +8,7 @@ from toy_distributions import gaussian
 
 from sb3_rpd.common.losses import ImitationLoss
 from sb3_rpd.common.ppo_loss import PolicyEvaluation, PPOLoss, PPOLossSettings, ppo_loss
-from sb3_rpd.fast_path.networks import Outputs
+from sb3_rpd.fast_path.heads.head import Outputs
 from sb3_rpd.fast_path.rows import Rows
 
 #: Far outside the default clip range, just inside, just outside, and in the middle.
@@ -35,9 +35,9 @@ def make_rows(outputs: Outputs, generator: th.Generator, ratios: tuple[float, ..
     def noise(*shape: int) -> th.Tensor:
         return th.randn(*shape, dtype=th.float64, generator=generator)
 
-    n_rows, action_dim = outputs.mean.shape
-    actions = outputs.mean + noise(n_rows, action_dim) * outputs.log_std.exp()
-    log_prob = gaussian(outputs.mean, outputs.log_std.exp()).log_prob(actions)
+    n_rows, action_dim = outputs.actions.shape
+    actions = outputs.actions + noise(n_rows, action_dim) * outputs.log_std.exp()
+    log_prob = gaussian(outputs.actions, outputs.log_std.exp()).log_prob(actions)
     ratio = th.tensor([ratios[row % len(ratios)] for row in range(n_rows)], dtype=th.float64)
     labeled = th.tensor([LABELED[row % len(LABELED)] for row in range(n_rows)], dtype=th.float64)
     advantages = noise(n_rows)
@@ -51,6 +51,7 @@ def make_rows(outputs: Outputs, generator: th.Generator, ratios: tuple[float, ..
         teacher_actions=noise(n_rows, action_dim) * labeled.unsqueeze(1),
         label_weights=labeled / labeled.sum().clamp(min=1.0),
         teacher_std=th.where(labeled.unsqueeze(1) > 0.0, 0.2 + noise(n_rows, action_dim).abs(), 1.0),
+        teacher_logits=None,
     )
 
 
@@ -70,12 +71,12 @@ def plain_gradient(
     outputs: Outputs, rows: Rows, settings: PPOLossSettings, loss: ImitationLoss | None = None, coef: float = 1.0
 ) -> tuple[Outputs, PPOLoss]:
     """:return: The gradient of the plain path's loss by autograd, and PPO's part of the loss."""
-    leaves = Outputs._make(output.clone().requires_grad_() for output in outputs)
-    distribution = gaussian(leaves.mean, leaves.log_std.exp())
+    leaves = Outputs(*(output.clone().requires_grad_() for output in outputs[:3]))
+    distribution = gaussian(leaves.actions, leaves.log_std.exp())
     log_prob, entropy = distribution.log_prob(rows.actions), distribution.entropy()
     evaluation = PolicyEvaluation(leaves.values.unsqueeze(1), log_prob, entropy, distribution)
     total, of_ppo = plain_loss(evaluation, rows, settings, loss, coef)
-    return Outputs._make(th.autograd.grad(total, leaves, materialize_grads=True)), of_ppo
+    return Outputs(*th.autograd.grad(total, leaves[:3], materialize_grads=True)), of_ppo
 
 
 def assert_equal_to_rounding(actual: Any, expected: Any, tolerance: float = 1e-12) -> None:

@@ -1,12 +1,12 @@
 """Which models the fast path is for."""
 
 import torch as th
-from stable_baselines3.common.distributions import DiagGaussianDistribution
 from stable_baselines3.common.policies import ActorCriticPolicy
 
 from sb3_rpd.common.buffers import TeacherDictRolloutBuffer, TeacherRolloutBuffer
 from sb3_rpd.common.losses import ImitationLoss
 from sb3_rpd.fast_path.acting import acts_fast
+from sb3_rpd.fast_path.heads.choice import head_of
 
 #: The methods of a policy whose work the fast path does itself.
 _POLICY_METHODS = ("forward", "evaluate_actions", "predict_values", "extract_features", "_get_action_dist_from_latent")
@@ -19,8 +19,8 @@ def why_not_covered(policy: ActorCriticPolicy, buffer: object, loss: ImitationLo
     :param loss: The imitation loss.
     :return: The first thing that the fast path cannot do, None if it can do all.
     """
-    if type(policy.action_dist) is not DiagGaussianDistribution:
-        return f"its actions have a {type(policy.action_dist).__name__}, not a DiagGaussianDistribution"
+    if head_of(policy) is None:
+        return f"its actions have a {type(policy.action_dist).__name__}, whose gradient is not written out"
     for name in _POLICY_METHODS:
         is_own = name in vars(policy) and not acts_fast(policy)
         if is_own or getattr(type(policy), name) is not getattr(ActorCriticPolicy, name):

@@ -14,10 +14,12 @@ from sb3_rpd.common.buffers import TeacherLabelsMixin
 from sb3_rpd.common.losses import ImitationLoss
 from sb3_rpd.common.ppo_loss import PPOLossSettings
 from sb3_rpd.common.training_log import TrainingLog
-from sb3_rpd.fast_path.epoch_log import EpochLog
-from sb3_rpd.fast_path.gradients import imitation_gradient, ppo_gradient
+from sb3_rpd.fast_path.epoch_log import EpochLog, Trained
+from sb3_rpd.fast_path.gradients import loss_gradient
+from sb3_rpd.fast_path.heads.choice import head_of
+from sb3_rpd.fast_path.imitation import imitation_gradient
 from sb3_rpd.fast_path.minibatches import Minibatches
-from sb3_rpd.fast_path.networks import AutogradNetworks, GaussianNetworks, Outputs, PerceptronNetworks, refuse_nan
+from sb3_rpd.fast_path.networks import AutogradNetworks, Networks, PerceptronNetworks, refuse_nan
 from sb3_rpd.fast_path.optimizers import FlatAdam, FusedAdam
 from sb3_rpd.fast_path.rows import Rows, rollout_rows
 
@@ -51,20 +53,23 @@ class FastTraining:
         target_kl: float | None,
     ) -> None:
         assert isinstance(policy.optimizer, th.optim.Adam)
+        head = head_of(policy)
+        assert head is not None
+        self._head = head
         self._policy = policy
         self._action_space = action_space
         self._settings = settings
         self._imitation_loss = imitation_loss
         self._imitation = None
         if imitation_loss is not None:
-            self._imitation = imitation_gradient(imitation_loss, imitation_coef, settings.clip_range)
+            self._imitation = imitation_gradient(head, imitation_loss, imitation_coef, settings.clip_range)
         self._imitation_coef = imitation_coef
         self._max_grad_norm = max_grad_norm
         self._target_kl = target_kl
 
         buffer.flatten()
         # On the device once for all epochs; images stay bytes
-        self._rows = rollout_rows(buffer, policy.device)
+        self._rows = head.prepare(rollout_rows(buffer, policy.device))
         self._observations = _to_device(buffer.observations, policy.device)
         n_rows = len(self._rows.returns)
         # Memory is made ready for so many rows
@@ -75,7 +80,7 @@ class FastTraining:
     def __enter__(self) -> "FastTraining":
         with ExitStack() as stack:
             stack.enter_context(self._optimizer)
-            self._networks: GaussianNetworks
+            self._networks: Networks
             if self._is_perceptron:
                 self._networks = PerceptronNetworks(self._policy)
             else:
@@ -99,36 +104,30 @@ class FastTraining:
         # SB3's own generator, so that the minibatches are those of PPO
         order = th.as_tensor(np.random.permutation(self._minibatches.n_rows), device=self._policy.device)  # noqa: NPY002
         rows = self._rows.epoch(order, self._minibatches, normalize_advantage=self._settings.normalize_advantage)
-        trained: list[tuple[Outputs, th.Tensor]] = []
+        trained: list[Trained] = []
         approx_kl = None
         entries = th.split(order, self._minibatches.batch_size)
         for batch_entries, batch in zip(entries, rows.split(self._minibatches), strict=True):
             outputs = self._networks.forward(_select(self._observations, batch_entries))
-            gradient, log_ratio = ppo_gradient(outputs, batch, self._settings)
-            trained.append((outputs, log_ratio))
+            evaluation = self._head.evaluate(outputs, batch)
+            trained.append(Trained(evaluation.parameters, evaluation.log_ratio, outputs.values))
             if self._target_kl is not None:
-                approx_kl = (th.exp(log_ratio) - 1.0 - log_ratio).mean().item()
+                approx_kl = (evaluation.ratio - 1.0 - evaluation.log_ratio).mean().item()
                 if approx_kl > 1.5 * self._target_kl:
                     break
-            if self._imitation is not None:
-                self._imitation.add_to(gradient, outputs, batch)
+            gradient = loss_gradient(self._head, outputs, evaluation, batch, self._settings, self._imitation)
             self._networks.backward(gradient)
             self._optimizer.step(self._max_grad_norm)
         else:
             approx_kl = None
-        self._add_statistics(epoch, trained, rows, statistics)
+        self._add_statistics(epoch, Trained.joined(trained), rows, statistics)
         return approx_kl
 
-    def _add_statistics(
-        self, epoch: int, trained: list[tuple[Outputs, th.Tensor]], rows: Rows, statistics: TrainingLog
-    ) -> None:
-        minibatches = self._minibatches.first(len(trained))
-        rows = rows.first(minibatches.n_rows)
-        all_outputs, log_ratios = zip(*trained, strict=True)
-        means, log_stds, values = zip(*all_outputs, strict=True)
-        outputs = Outputs(th.cat(means), th.stack(log_stds), th.cat(values))
-        refuse_nan(outputs.mean)
-        of_epoch = EpochLog(outputs, th.cat(log_ratios), rows, minibatches, self._settings)
+    def _add_statistics(self, epoch: int, trained: Trained, rows: Rows, statistics: TrainingLog) -> None:
+        refuse_nan(trained.parameters[0])
+        # Fewer than all rows if the epoch ended early
+        minibatches = Minibatches(len(trained.values), self._minibatches.batch_size)
+        of_epoch = EpochLog(self._head, trained, rows.first(minibatches.n_rows), minibatches, self._settings)
         by_name = of_epoch.of_ppo()
         loss = by_name.pop("train/loss")
         if self._imitation_loss is not None:

@@ -8,21 +8,16 @@ import pytest
 import torch as th
 from hypothesis import given
 from hypothesis import strategies as st
+from toy_distributions import gaussian
 from toy_minibatches import assert_equal_to_rounding, make_outputs, make_rows, plain_gradient, settings
 
 from sb3_rpd.common.losses import KL, L1, MSE, NLL, Cosine, Huber, ImitationLoss
 from sb3_rpd.common.ppo_loss import PPOLossSettings
 from sb3_rpd.fast_path import gradients
-from sb3_rpd.fast_path.gradients import (
-    AutogradImitation,
-    RegressionImitation,
-    clamp_passes_at_its_bounds,
-    gaussian,
-    imitation_gradient,
-    passes_clamp,
-    ppo_gradient,
-)
-from sb3_rpd.fast_path.networks import Outputs
+from sb3_rpd.fast_path.gradients import clamp_passes_at_its_bounds, loss_gradient, passes_clamp
+from sb3_rpd.fast_path.heads.gaussian import GaussianHead, RegressionImitation
+from sb3_rpd.fast_path.heads.head import Outputs
+from sb3_rpd.fast_path.imitation import AutogradImitation, imitation_gradient
 from sb3_rpd.fast_path.rows import Rows
 
 
@@ -65,11 +60,11 @@ LOSSES: dict[str, Callable[[int], ImitationLoss]] = {
 def fast_gradient(
     outputs: Outputs, rows: Rows, of_ppo: PPOLossSettings, loss: ImitationLoss | None = None, coef: float = 1.0
 ) -> tuple[Outputs, th.Tensor]:
+    head = GaussianHead()
+    imitation = None if loss is None else imitation_gradient(head, loss, coef, of_ppo.clip_range)
     with th.no_grad():
-        gradient, log_ratio = ppo_gradient(outputs, rows, of_ppo)
-        if loss is not None:
-            imitation_gradient(loss, coef, of_ppo.clip_range).add_to(gradient, outputs, rows)
-    return gradient, log_ratio
+        evaluation = head.evaluate(outputs, rows)
+        return loss_gradient(head, outputs, evaluation, rows, of_ppo, imitation), evaluation.log_ratio
 
 
 @given(
@@ -115,16 +110,16 @@ def test_losses_whose_derivative_is_written_out_are_these_and_no_subclasses() ->
         """Could have another penalty."""
 
     for loss in (MSE(), L1(), Huber(), MSE(weights=(1.0, 2.0))):
-        assert isinstance(imitation_gradient(loss, 1.0, 0.2), RegressionImitation)
+        assert isinstance(imitation_gradient(GaussianHead(), loss, 1.0, 0.2), RegressionImitation)
     for other in (Mine(), NLL(), KL(), Cosine()):
-        assert isinstance(imitation_gradient(other, 1.0, 0.2), AutogradImitation)
+        assert isinstance(imitation_gradient(GaussianHead(), other, 1.0, 0.2), AutogradImitation)
 
 
 def log_ratio_of(path: str, outputs: Outputs, rows: Rows) -> th.Tensor:
     """As this path computes it, to the last bit, since ties are compared."""
     if path == "fast":
         return fast_gradient(outputs, rows, settings())[1]
-    return gaussian(outputs.mean, outputs.log_std).log_prob(rows.actions) - rows.old_log_prob
+    return gaussian(outputs.actions, outputs.log_std.exp()).log_prob(rows.actions) - rows.old_log_prob
 
 
 def gradient_of(path: str, outputs: Outputs, rows: Rows, of_ppo: PPOLossSettings) -> Outputs:
@@ -170,8 +165,8 @@ def test_ratio_at_the_edge_of_the_clip_range(ratio: float, advantage: float, cla
     assert 1.0 + math.copysign(clip_range, ratio - 1.0) == own_ratio
     gradient, _ = fast_gradient(outputs, rows, settings(clip_range=clip_range, ent_coef=0.0))
     inside, _ = plain_gradient(outputs, rows, settings(clip_range=clip_range + 0.1, ent_coef=0.0))
-    assert_equal_to_rounding(gradient.mean, (1.0 if clamp_passes else 0.5) * inside.mean)
-    assert inside.mean.abs().min() > 0.1
+    assert_equal_to_rounding(gradient.actions, (1.0 if clamp_passes else 0.5) * inside.actions)
+    assert inside.actions.abs().min() > 0.1
 
 
 @pytest.mark.parametrize("advantage", [2.0, -2.0])
@@ -186,7 +181,7 @@ def test_equal_surrogates_as_the_installed_autograd_has_them(beyond: int, ratio:
         tying = next(a for a in (advantage * (1.0 + step / 999) for step in range(999)) if a * own_ratio == a * edge)
         rows = rows._replace(advantages=th.tensor([tying], dtype=th.float64))
         gradient = gradient_of(path, outputs, rows, settings(clip_range=abs(edge - 1.0), ent_coef=0.0))
-        by_path[path] = gradient.mean / tying
+        by_path[path] = gradient.actions / tying
     assert_equal_to_rounding(by_path["fast"], by_path["plain"])
     assert by_path["fast"].abs().min() > 0.05
 
@@ -199,7 +194,7 @@ def test_no_clip_range_at_all() -> None:
         generator = th.Generator().manual_seed(1)
         outputs = make_outputs(8, 2, generator)
         # Without a deviation the logarithm of the ratio is exactly 0
-        rows = make_rows(outputs, generator)._replace(actions=outputs.mean.clone(), old_values=outputs.values.clone())
+        rows = make_rows(outputs, generator)._replace(actions=outputs.actions.clone(), old_values=outputs.values.clone())
         rows = rows._replace(old_log_prob=rows.old_log_prob + log_ratio_of(path, outputs, rows))
         rows = rows._replace(old_log_prob=rows.old_log_prob + log_ratio_of(path, outputs, rows))
         assert not log_ratio_of(path, outputs, rows).any()
@@ -237,10 +232,10 @@ def row_with_value(value: float) -> tuple[Outputs, Rows]:
 @pytest.mark.parametrize(
     ("source", "reached"),
     [
-        ("mean", {"mean", "log_std"}),
-        ("actions", {"mean", "log_std"}),
-        ("advantages", {"mean", "log_std"}),
-        ("old_log_prob", {"mean", "log_std"}),
+        ("outputs", {"actions", "log_std"}),
+        ("actions", {"actions", "log_std"}),
+        ("advantages", {"actions", "log_std"}),
+        ("old_log_prob", {"actions", "log_std"}),
         ("values", {"values"}),
         ("returns", {"values"}),
     ],
@@ -249,18 +244,20 @@ def test_nan_is_never_turned_into_a_number(source: str, reached: set[str], clip_
     generator = th.Generator().manual_seed(1)
     outputs = make_outputs(3, 2, generator)
     rows = make_rows(outputs, generator)
-    target = getattr(outputs if hasattr(outputs, source) else rows, source)
+    target = {"outputs": outputs.actions, "values": outputs.values}.get(source)
+    target = getattr(rows, source) if target is None else target
     target[1] = math.nan
     gradient, _ = fast_gradient(outputs, rows, settings(clip_range_vf=clip_range_vf), MSE())
-    assert {name for name, part in gradient._asdict().items() if part.isnan().any()} == reached
-    if "mean" in reached:
-        assert gradient.mean[1].isnan().all()
-        assert not gradient.mean[[0, 2]].isnan().any()
+    assert {name for name, part in gradient._asdict().items() if part is not None and part.isnan().any()} == reached
+    if "actions" in reached:
+        assert gradient.actions[1].isnan().all()
+        assert not gradient.actions[[0, 2]].isnan().any()
 
 
 def test_distribution_is_sb3s_own() -> None:
     mean, log_std = th.tensor([[0.5, -1.0]]), th.tensor([0.1, -0.3])
-    distribution = gaussian(mean, log_std)
+    head = GaussianHead()
+    distribution = head.distribution(head.parameters(Outputs(mean, log_std, th.zeros(1))))
     assert distribution.distribution.mean.tolist() == mean.tolist()
     # log N(x; m, s) summed over dimensions, with x = 0
     expected = sum(-0.5 * (m / math.exp(s)) ** 2 - s - 0.5 * math.log(2 * math.pi) for m, s in ((0.5, 0.1), (-1.0, -0.3)))
