@@ -1,34 +1,11 @@
 """The gradient of RPD's loss with respect to what a policy puts out, whatever the distribution over its actions."""
 
-from functools import cache
-
 import torch as th
 
 from sb3_rpd.common.ppo_loss import PPOLossSettings
+from sb3_rpd.fast_path.clamp import passes_clamp
 from sb3_rpd.fast_path.heads.head import Evaluation, Head, ImitationGradient, Outputs
 from sb3_rpd.fast_path.rows import Rows
-
-
-@cache
-def clamp_passes_at_its_bounds() -> bool:
-    """:return: Whether ``th.clamp`` has a gradient at its bounds: up to torch 2.13 it is 1 there, from 2.14 on 0."""
-    with th.enable_grad():
-        bound = th.ones(1, requires_grad=True)
-        (gradient,) = th.autograd.grad(bound.clamp(-1.0, 1.0), bound)
-    return bool(gradient.item() == 1.0)
-
-
-def passes_clamp(values: th.Tensor, clamped: th.Tensor, low: float, high: float) -> th.Tensor:
-    """
-    :param values: What ``th.clamp(values, low, high)`` is given.
-    :param clamped: What it returns.
-    :param low: Its lower bound.
-    :param high: Its upper bound.
-    :return: Where its gradient is 1 and not 0 with the installed torch, of the same shape.
-    """
-    if clamp_passes_at_its_bounds():
-        return values == clamped
-    return (values > low) & (values < high)
 
 
 def loss_gradient(

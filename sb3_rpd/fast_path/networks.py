@@ -5,7 +5,6 @@ Two kinds give the same numbers: one for all networks, by autograd, and one for 
 rule written out, which spares them autograd's bookkeeping, most of the time for layers of this size.
 """
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
@@ -22,11 +21,6 @@ from sb3_rpd.common.mixed_precision import features_extractors
 from sb3_rpd.fast_path.heads.head import Outputs
 from sb3_rpd.fast_path.nature_cnn import ImageFeatures
 from sb3_rpd.fast_path.watch import HOOKS, has_own_methods
-
-DISTRIBUTION_IS_NAN = (
-    "The student's distribution of actions is NaN. Either an observation or a reward is not finite, or the training "
-    "has diverged: then take a lower learning rate, or a lower imitation_coef."
-)
 
 
 class Networks(ABC):
@@ -216,12 +210,3 @@ def preprocessed(policy: ActorCriticPolicy, observations: th.Tensor | TensorDict
     :return: As the policy's features extractors take them.
     """
     return preprocess_obs(observations, policy.observation_space, normalize_images=policy.normalize_images)
-
-
-def refuse_nan(of_actions: th.Tensor) -> None:
-    """
-    :param of_actions: Means of actions.
-    :raises ValueError: if one is NaN; the distributions of the plain path check the same.
-    """
-    if math.isnan(of_actions.sum().item()):
-        raise ValueError(DISTRIBUTION_IS_NAN)

@@ -1,5 +1,6 @@
 """One training on the fast path: epochs over one rollout."""
 
+import math
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
@@ -17,10 +18,11 @@ from sb3_rpd.common.training_log import TrainingLog
 from sb3_rpd.fast_path.epoch_log import EpochLog, Trained
 from sb3_rpd.fast_path.gradients import loss_gradient
 from sb3_rpd.fast_path.heads.choice import head_of
+from sb3_rpd.fast_path.heads.head import DISTRIBUTION_IS_NAN
 from sb3_rpd.fast_path.imitation import imitation_gradient
 from sb3_rpd.fast_path.minibatches import Minibatches
-from sb3_rpd.fast_path.networks import AutogradNetworks, Networks, PerceptronNetworks, refuse_nan
-from sb3_rpd.fast_path.optimizers import FlatAdam, FusedAdam
+from sb3_rpd.fast_path.networks import AutogradNetworks, Networks, PerceptronNetworks
+from sb3_rpd.fast_path.optimizers import FlatOptimizer, FusedOptimizer
 from sb3_rpd.fast_path.rows import Rows, rollout_rows
 
 
@@ -52,8 +54,7 @@ class FastTraining:
         max_grad_norm: float,
         target_kl: float | None,
     ) -> None:
-        assert isinstance(policy.optimizer, th.optim.Adam)
-        head = head_of(policy)
+        head = head_of(policy.action_dist)
         assert head is not None
         self._head = head
         self._policy = policy
@@ -74,8 +75,8 @@ class FastTraining:
         n_rows = len(self._rows.returns)
         # Memory is made ready for so many rows
         self._minibatches = Minibatches(n_rows, min(batch_size, n_rows))
-        self._is_perceptron = PerceptronNetworks.fits(policy) and FlatAdam.fits(policy.optimizer)
-        self._optimizer = FlatAdam(policy.optimizer) if self._is_perceptron else FusedAdam(policy.optimizer)
+        self._is_perceptron = PerceptronNetworks.fits(policy) and FlatOptimizer.fits(policy.optimizer)
+        self._optimizer = FlatOptimizer(policy.optimizer) if self._is_perceptron else FusedOptimizer(policy.optimizer)
 
     def __enter__(self) -> "FastTraining":
         with ExitStack() as stack:
@@ -124,7 +125,7 @@ class FastTraining:
         return approx_kl
 
     def _add_statistics(self, epoch: int, trained: Trained, rows: Rows, statistics: TrainingLog) -> None:
-        refuse_nan(trained.parameters[0])
+        _refuse_nan(trained.parameters[0])
         # Fewer than all rows if the epoch ended early
         minibatches = Minibatches(len(trained.values), self._minibatches.batch_size)
         of_epoch = EpochLog(self._head, trained, rows.first(minibatches.n_rows), minibatches, self._settings)
@@ -140,6 +141,12 @@ class FastTraining:
             statistics.extend(name, scalars)
         statistics.restart("train/loss")
         statistics.add("train/loss", loss[-1])
+
+
+def _refuse_nan(parameter: th.Tensor) -> None:
+    """:raises ValueError: if a number is NaN; the distributions of the plain path check the same."""
+    if math.isnan(parameter.sum().item()):
+        raise ValueError(DISTRIBUTION_IS_NAN)
 
 
 def _to_device(observations: np.ndarray | dict[str, np.ndarray], device: th.device) -> th.Tensor | TensorDict:

@@ -8,25 +8,26 @@ import torch as th
 from gymnasium import spaces
 from hypothesis import given
 from hypothesis import strategies as st
-from toy_minibatches import RATIOS, make_outputs, make_rows, settings
+from toy_heads import HEADS
+from toy_minibatches import RATIOS, make_rows, settings
 
 from sb3_rpd.common.losses import KL, MSE
 from sb3_rpd.fast_path.epoch_log import EpochLog, Trained
-from sb3_rpd.fast_path.heads.gaussian import GaussianHead
 from sb3_rpd.fast_path.minibatches import Minibatches
 from sb3_rpd.fast_path.rows import Rows
 
-BOX = spaces.Box(np.float32([-1.0, -2.0]), np.float32([1.0, 3.0]))
+BOX = spaces.Box(np.float32([-1.0, -2.0, 0.0]), np.float32([1.0, 3.0, 1.0]))
+GAUSSIAN = HEADS["gaussian"]
 
 
 def make_epoch(n_rows: int, batch_size: int, seed: int = 0) -> tuple[Trained, Rows, Minibatches, th.Tensor]:
     """Each minibatch has a ``log_std`` of its own, as the policy changes from one to the next; and the ratios."""
     generator = th.Generator().manual_seed(seed)
     minibatches = Minibatches(n_rows, batch_size)
-    head, parts = GaussianHead(), []
+    head, parts = GAUSSIAN.head(), []
     for size in minibatches.sizes:
-        outputs = make_outputs(size, 2, generator)
-        rows = make_rows(outputs, generator)
+        outputs = GAUSSIAN.outputs(size, generator)
+        rows = make_rows(GAUSSIAN, outputs, generator)
         evaluation = head.evaluate(outputs, rows)
         parts.append((Trained(evaluation.parameters, evaluation.log_ratio, outputs.values), rows))
     trained = Trained.joined([part for part, _ in parts])
@@ -67,7 +68,7 @@ def test_ppos_statistics(n_rows: int, batch_size: int, clip_range_vf: float | No
     expected["train/loss"] = [part.mean() for part in by_minibatch(minibatches, total)]
 
     of_ppo = settings(clip_range_vf=clip_range_vf, ent_coef=0.03, vf_coef=0.7)
-    actual = EpochLog(GaussianHead(), trained, rows, minibatches, of_ppo).of_ppo()
+    actual = EpochLog(GAUSSIAN.head(), trained, rows, minibatches, of_ppo).of_ppo()
     assert actual.keys() == expected.keys()
     for name, numbers in expected.items():
         np.testing.assert_allclose(actual[name], numbers, rtol=1e-6, atol=1e-6, err_msg=name)
@@ -77,12 +78,12 @@ def test_ppos_statistics(n_rows: int, batch_size: int, clip_range_vf: float | No
 def test_imitation_and_agreement(n_rows: int, batch_size: int, seed: int) -> None:
     trained, rows, minibatches, _ = make_epoch(n_rows, batch_size, seed)
     distance = np.abs(trained.parameters[0].numpy() - rows.teacher_actions.numpy())
-    # Within a tenth of half the width of the space, which is 1 and 2.5
+    # Within a tenth of half the width of the space, which is 1, 2.5 and 0.5
     of_row = {
         "train/imitation_loss": (distance**2).mean(axis=1),
-        "train/agreement": (distance <= np.array([0.1, 0.25])).mean(axis=1),
+        "train/agreement": (distance <= np.array([0.1, 0.25, 0.05])).mean(axis=1),
     }
-    statistics = EpochLog(GaussianHead(), trained, rows, minibatches, settings())
+    statistics = EpochLog(GAUSSIAN.head(), trained, rows, minibatches, settings())
     actual = statistics.of_imitation(MSE(), BOX)
     labeled = by_minibatch(minibatches, rows.label_weights.numpy() > 0.0)
     assert statistics.has_labels().tolist() == [bool(part.any()) for part in labeled]
@@ -103,5 +104,5 @@ def test_loss_on_distributions_sees_the_log_std_of_each_minibatch() -> None:
     of_row = kl.sum(axis=1) * np.maximum(ratios.numpy(), 0.8)
     labeled = rows.label_weights.numpy() > 0.0
     expected = [of_row[:4][labeled[:4]].mean(), of_row[4:][labeled[4:]].mean()]
-    actual = EpochLog(GaussianHead(), trained, rows, minibatches, settings()).of_imitation(KL(), None)
+    actual = EpochLog(GAUSSIAN.head(), trained, rows, minibatches, settings()).of_imitation(KL(), None)
     assert actual["train/imitation_loss"].tolist() == pytest.approx(expected, rel=1e-9)

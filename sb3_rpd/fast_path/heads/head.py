@@ -1,5 +1,6 @@
 """What the fast path has to know of a distribution over actions."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar, NamedTuple, TypeAlias
@@ -9,6 +10,11 @@ from stable_baselines3.common.distributions import Distribution
 
 from sb3_rpd.common.losses import ImitationLoss
 from sb3_rpd.fast_path.rows import Rows
+
+DISTRIBUTION_IS_NAN = (
+    "The student's distribution of actions is NaN. Either an observation or a reward is not finite, or the training "
+    "has diverged: then take a lower learning rate, or a lower imitation_coef."
+)
 
 #: What a distribution is made of, or the gradient of the loss with respect to it: tensors whose first axis are the rows.
 Parameters: TypeAlias = tuple[th.Tensor, ...]
@@ -62,6 +68,8 @@ class Head(ABC):
     """
     The distribution over actions that a policy ends in: its parameters as a function of what the networks put out, and the
     losses as a function of its parameters, with all derivatives written out.
+
+    :param of_policy: The policy's own distribution, of which acting in a rollout makes use.
     """
 
     #: SB3's class of the distribution.
@@ -70,6 +78,17 @@ class Head(ABC):
     has_entropy: ClassVar[bool] = True
     #: The imitation losses whose gradient is written out. All others go through autograd.
     imitation_gradients: ClassVar[Mapping[type[ImitationLoss], type["ImitationGradient"]]]
+
+    def __init__(self, of_policy: Distribution) -> None:
+        self.of_policy = of_policy
+
+    @classmethod
+    def fits(cls, distribution: Distribution) -> bool:
+        """
+        :param distribution: A policy's.
+        :return: Whether this head is for it.
+        """
+        return type(distribution) is cls.kind
 
     def prepare(self, rows: Rows) -> Rows:
         """
@@ -139,6 +158,41 @@ class Head(ABC):
         log_prob, derivatives = self.log_prob(parameters, rows.actions)
         log_ratio = log_prob - rows.old_log_prob
         return Evaluation(parameters, log_ratio, th.exp(log_ratio), derivatives)
+
+    # ---------------------------------------------------------------- acting in a rollout, to the last bit
+
+    @abstractmethod
+    def set_unchecked(self, outputs: Outputs) -> th.Tensor:
+        """
+        Do what ``proba_distribution`` of the policy's own distribution does, without the checks of torch.
+
+        :param outputs: Those of the networks.
+        :return: A scalar that is finite if these checks would pass (it may also be infinite or NaN then).
+        """
+
+    @abstractmethod
+    def set_checked(self, outputs: Outputs) -> None:
+        """
+        Call ``proba_distribution`` of the policy's own distribution.
+
+        :param outputs: Those of the networks.
+        :raises ValueError: from torch, if they are no parameters of a distribution.
+        """
+
+    def act(self, outputs: Outputs, deterministic: bool) -> tuple[th.Tensor, th.Tensor]:
+        """
+        :param outputs: Those of the networks, for the observations of a step.
+        :param deterministic: Whether to take the most probable actions.
+        :return: Actions and their log-probabilities.
+        :raises ValueError: if the outputs are no parameters of a distribution.
+        """
+        if not math.isfinite(self.set_unchecked(outputs).item()):
+            try:
+                self.set_checked(outputs)
+            except ValueError as error:
+                raise ValueError(DISTRIBUTION_IS_NAN) from error
+        actions = self.of_policy.get_actions(deterministic=deterministic)
+        return actions, self.of_policy.log_prob(actions)
 
 
 class ImitationGradient(ABC):
