@@ -75,7 +75,7 @@ class FastTraining:
         n_rows = len(self._rows.returns)
         # Memory is made ready for so many rows
         self._minibatches = Minibatches(n_rows, min(batch_size, n_rows))
-        self._is_perceptron = PerceptronNetworks.fits(policy) and FlatOptimizer.fits(policy.optimizer)
+        self._is_perceptron = _is_perceptron(policy)
         self._optimizer = FlatOptimizer(policy.optimizer) if self._is_perceptron else FusedOptimizer(policy.optimizer)
 
     def __enter__(self) -> "FastTraining":
@@ -141,6 +141,24 @@ class FastTraining:
             statistics.extend(name, scalars)
         statistics.restart("train/loss")
         statistics.add("train/loss", loss[-1])
+
+
+def variant(policy: ActorCriticPolicy) -> str:
+    """
+    :param policy: A policy that the fast path covers.
+    :return: What a training of it does, in words.
+    """
+    optimizer = type(policy.optimizer).__name__
+    ways = (
+        f"layers by the chain rule, {optimizer} on one vector"
+        if _is_perceptron(policy)
+        else f"networks by autograd, {optimizer}"
+    )
+    return f"{type(policy.action_dist).__name__} in closed form, {ways}"
+
+
+def _is_perceptron(policy: ActorCriticPolicy) -> bool:
+    return PerceptronNetworks.fits(policy) and FlatOptimizer.fits(policy.optimizer)
 
 
 def _refuse_nan(parameter: th.Tensor) -> None:

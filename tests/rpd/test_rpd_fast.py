@@ -282,7 +282,6 @@ NOT_COVERED: dict[str, tuple[str, dict[str, Any]]] = {
     "buffer": ("rollout buffer.*OwnBuffer", {"rollout_buffer_class": OwnBuffer}),
     "loss": ("OwnMean", {"imitation_loss": OwnMean()}),
     "optimizer": ("SGD", policy(optimizer_class=th.optim.SGD)),
-    "option": ("capturable", policy(optimizer_kwargs={"capturable": True})),
     "groups": ("one group", policy(optimizer_class=separate_groups)),
     "algorithm": ("OwnStep has its own _optimizer_step", {}),
 }
@@ -302,6 +301,25 @@ def test_what_is_not_covered_trains_on_the_plain_path(obstacle: str, monkeypatch
     assert model.why_not_fast() is not None
     model.learn(24)
     assert not entered
+
+
+@pytest.mark.parametrize(
+    ("case", "arguments", "said"),
+    [
+        ("defaults", {}, "fast path: DiagGaussianDistribution in closed form, layers by the chain rule, Adam on one vector"),
+        ("adamw", {}, "fast path: DiagGaussianDistribution in closed form, layers by the chain rule, AdamW on one vector"),
+        ("gelu", {}, "fast path: DiagGaussianDistribution in closed form, networks by autograd, Adam"),
+        (
+            "defaults",
+            {"use_sde": True},
+            "fast path: StateDependentNoiseDistribution in closed form, layers by the chain rule, ",
+        ),
+        ("defaults", {"fast": False}, "plain path: fast=False"),
+        ("defaults", {"imitation_loss": OwnMean()}, "plain path: the imitation loss OwnMean is not a mean over rows"),
+    ],
+)
+def test_variant_is_said(case: str, arguments: dict[str, Any], said: str) -> None:
+    assert make(case, **arguments).training_path().startswith(said)
 
 
 def test_frozen_extractor_stays_frozen() -> None:
