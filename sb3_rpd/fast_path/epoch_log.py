@@ -7,9 +7,8 @@ import torch as th
 from gymnasium import spaces
 
 from sb3_rpd.common.agreement import agreement_by_row
-from sb3_rpd.common.losses import ImitationLoss
 from sb3_rpd.common.ppo_loss import PPOLossSettings
-from sb3_rpd.fast_path.heads.head import Head, Parameters
+from sb3_rpd.fast_path.heads.head import Head, ImitationGradient, Parameters
 from sb3_rpd.fast_path.minibatches import Minibatches
 from sb3_rpd.fast_path.rows import Rows
 
@@ -75,17 +74,17 @@ class EpochLog:
             "train/loss": policy_loss + settings.ent_coef * entropy_loss + settings.vf_coef * value_loss,
         }
 
-    def of_imitation(self, loss: ImitationLoss, action_space: spaces.Space[Any] | None) -> dict[str, th.Tensor]:
+    def of_imitation(self, imitation: ImitationGradient, action_space: spaces.Space[Any] | None) -> dict[str, th.Tensor]:
         """
-        :param loss: The imitation loss.
+        :param imitation: The imitation loss with its gradient.
         :param action_space: The action space of one environment, None to leave the agreement out.
         :return: The imitation loss and the agreement; 0 in minibatches without labels.
         """
-        distribution = self._head.distribution(self._trained.parameters)
-        labels = self._rows.labels
-        by_row = {"train/imitation_loss": loss.by_row(distribution, labels, self._ratio, self._settings.clip_range)}
+        parameters = self._trained.parameters
+        by_row = {"train/imitation_loss": imitation.by_row(parameters, self._rows, self._ratio)}
         if action_space is not None:
-            by_row["train/agreement"] = agreement_by_row(distribution, labels, action_space)
+            distribution = self._head.distribution(parameters)
+            by_row["train/agreement"] = agreement_by_row(distribution, self._rows.labels, action_space)
         return {name: self._minibatches.sum(values * self._rows.label_weights) for name, values in by_row.items()}
 
     def has_labels(self) -> th.Tensor:

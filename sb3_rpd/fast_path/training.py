@@ -60,11 +60,9 @@ class FastTraining:
         self._policy = policy
         self._action_space = action_space
         self._settings = settings
-        self._imitation_loss = imitation_loss
         self._imitation = None
         if imitation_loss is not None:
             self._imitation = imitation_gradient(head, imitation_loss, imitation_coef, settings.clip_range)
-        self._imitation_coef = imitation_coef
         self._max_grad_norm = max_grad_norm
         self._target_kl = target_kl
 
@@ -131,9 +129,9 @@ class FastTraining:
         of_epoch = EpochLog(self._head, trained, rows.first(minibatches.n_rows), minibatches, self._settings)
         by_name = of_epoch.of_ppo()
         loss = by_name.pop("train/loss")
-        if self._imitation_loss is not None:
-            of_imitation = of_epoch.of_imitation(self._imitation_loss, self._action_space if epoch == 0 else None)
-            loss += self._imitation_coef * of_imitation["train/imitation_loss"]
+        if self._imitation is not None:
+            of_imitation = of_epoch.of_imitation(self._imitation, self._action_space if epoch == 0 else None)
+            loss += self._imitation.coef * of_imitation["train/imitation_loss"]
             # A minibatch without any label has a loss and an agreement of zero that say nothing
             has_labels = of_epoch.has_labels()
             by_name |= {name: scalars[has_labels] for name, scalars in of_imitation.items()}

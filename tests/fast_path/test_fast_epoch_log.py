@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from toy_heads import HEADS
 from toy_minibatches import RATIOS, make_rows, settings
 
-from sb3_rpd.common.losses import KL, MSE
+from sb3_rpd.common.losses import KL, MSE, ImitationLoss
 from sb3_rpd.fast_path.epoch_log import EpochLog, Trained
+from sb3_rpd.fast_path.heads.head import ImitationGradient
+from sb3_rpd.fast_path.imitation import imitation_gradient
 from sb3_rpd.fast_path.minibatches import Minibatches
 from sb3_rpd.fast_path.rows import Rows
 
@@ -35,6 +37,10 @@ def make_epoch(n_rows: int, batch_size: int, seed: int = 0) -> tuple[Trained, Ro
     rows = Rows._make(None if column[0] is None else th.cat(column) for column in columns)
     ratios = [RATIOS[row % len(RATIOS)] for size in minibatches.sizes for row in range(size)]
     return trained, rows, minibatches, th.tensor(ratios, dtype=th.float64)
+
+
+def imitation(loss: ImitationLoss) -> ImitationGradient:
+    return imitation_gradient(GAUSSIAN.head(), loss, 1.0, 0.2)
 
 
 def by_minibatch(minibatches: Minibatches, rows: np.ndarray) -> list[np.ndarray]:
@@ -84,14 +90,14 @@ def test_imitation_and_agreement(n_rows: int, batch_size: int, seed: int) -> Non
         "train/agreement": (distance <= np.array([0.1, 0.25, 0.05])).mean(axis=1),
     }
     statistics = EpochLog(GAUSSIAN.head(), trained, rows, minibatches, settings())
-    actual = statistics.of_imitation(MSE(), BOX)
+    actual = statistics.of_imitation(imitation(MSE()), BOX)
     labeled = by_minibatch(minibatches, rows.label_weights.numpy() > 0.0)
     assert statistics.has_labels().tolist() == [bool(part.any()) for part in labeled]
     for name, row in of_row.items():
         parts = zip(by_minibatch(minibatches, row), labeled, strict=True)
         means = [part[chosen].mean() if chosen.any() else 0.0 for part, chosen in parts]
         np.testing.assert_allclose(actual[name], means, rtol=1e-9, atol=1e-9, err_msg=name)
-    assert statistics.of_imitation(MSE(), None).keys() == {"train/imitation_loss"}
+    assert statistics.of_imitation(imitation(MSE()), None).keys() == {"train/imitation_loss"}
 
 
 def test_loss_on_distributions_sees_the_log_std_of_each_minibatch() -> None:
@@ -104,5 +110,5 @@ def test_loss_on_distributions_sees_the_log_std_of_each_minibatch() -> None:
     of_row = kl.sum(axis=1) * np.maximum(ratios.numpy(), 0.8)
     labeled = rows.label_weights.numpy() > 0.0
     expected = [of_row[:4][labeled[:4]].mean(), of_row[4:][labeled[4:]].mean()]
-    actual = EpochLog(GAUSSIAN.head(), trained, rows, minibatches, settings()).of_imitation(KL(), None)
+    actual = EpochLog(GAUSSIAN.head(), trained, rows, minibatches, settings()).of_imitation(imitation(KL()), None)
     assert actual["train/imitation_loss"].tolist() == pytest.approx(expected, rel=1e-9)

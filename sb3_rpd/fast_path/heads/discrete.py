@@ -35,6 +35,10 @@ class DiscreteNLLImitation(ImitationGradient):
         terms = self.loss.weigh((-self.coef * rows.label_weights).unsqueeze(1).expand_as(columns))
         of_log_probs.scatter_add_(1, columns, terms)
 
+    def by_row(self, parameters: Parameters, rows: Rows, ratio: th.Tensor) -> th.Tensor:
+        (log_probs,) = parameters
+        return -self.loss.weigh(log_probs.gather(1, self.head.columns(rows.teacher_actions))).sum(dim=1)
+
 
 class DiscreteKLImitation(KLImitation):
     """For the divergence between the student's probabilities and the teacher's, ``common.distributions.categorical_kl``."""
@@ -112,6 +116,10 @@ class DiscreteHead(Head):
         (of_log_probs,), (log_probs,) = of_parameters, parameters
         of_log_probs.addcmul_(log_probs.exp(), log_probs + 1.0, value=-weight)
 
+    def entropy(self, parameters: Parameters, log_prob: th.Tensor, actions: th.Tensor) -> th.Tensor:
+        (log_probs,) = parameters
+        return -(log_probs.exp() * log_probs).sum(dim=1)
+
     def set_checked(self, outputs: Outputs) -> None:
         self.of_policy.proba_distribution(outputs.actions)
 
@@ -127,13 +135,23 @@ class MultiCategoricalHead(DiscreteHead):
         self.sizes = self._sizes()
         self.dimensions = [dimension for dimension, size in enumerate(self.sizes) for _ in range(size)]
         self._first_columns = tuple(accumulate(self.sizes, initial=0))[:-1]
+        firsts, most, n_columns = self._first_columns, max(self.sizes), sum(self.sizes)
+        self._filled = tuple(
+            first + choice if choice < size else n_columns
+            for first, size in zip(firsts, self.sizes, strict=True)
+            for choice in range(most)
+        )
+        self._present = tuple(place for place, column in enumerate(self._filled) if column < n_columns)
         self._same_dimension = tuple(tuple(float(a == b) for b in self.dimensions) for a in self.dimensions)
 
     def _sizes(self) -> list[int]:
         return [int(size) for size in self.of_policy.action_dims]
 
     def log_probs(self, logits: th.Tensor) -> th.Tensor:
-        return th.cat([part.log_softmax(dim=1) for part in th.split(logits, self.sizes, dim=1)], dim=1)
+        # One softmax for all dimensions, filled up to as many choices each
+        filled = F.pad(logits, (0, 1), value=-math.inf).index_select(1, constant(self._filled, th.long, logits.device))
+        log_probs = filled.view(len(logits), len(self.sizes), -1).log_softmax(dim=2).flatten(start_dim=1)
+        return log_probs.index_select(1, constant(self._present, th.long, logits.device))
 
     def log_probs_backward(self, of_log_probs: th.Tensor, log_probs: th.Tensor) -> th.Tensor:
         sums = of_log_probs @ constant(self._same_dimension, log_probs.dtype, log_probs.device)

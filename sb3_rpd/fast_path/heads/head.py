@@ -197,7 +197,7 @@ class Head(ABC):
 
 class ImitationGradient(ABC):
     """
-    The gradient of ``coef * loss``.
+    The gradient of ``coef * loss``, and for the log the loss itself.
 
     :param head: The student's.
     :param loss: The imitation loss.
@@ -218,3 +218,12 @@ class ImitationGradient(ABC):
         :param evaluation: The student's distribution.
         :param rows: The same rows of the rollout, prepared.
         """
+
+    def by_row(self, parameters: Parameters, rows: Rows, ratio: th.Tensor) -> th.Tensor:
+        """
+        :param parameters: Those of the student's distribution.
+        :param rows: The same rows of the rollout, prepared.
+        :param ratio: The probability ratio of the actions taken.
+        :return: The loss of each row, without the coefficient, shape (rows,).
+        """
+        return self.loss.by_row(self.head.distribution(parameters), rows.labels, ratio, self.clip_range)
