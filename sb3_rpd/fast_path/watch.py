@@ -1,5 +1,6 @@
 """Notices what was done to a policy between two steps, beyond other numbers in its parameters."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from stable_baselines3.common.distributions import Distribution
@@ -13,19 +14,12 @@ from sb3_rpd.fast_path.heads.choice import HEADS
 #: Where torch keeps the hooks of a module or tensor; there is no public way to see whether it has any.
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks", "_post_accumulate_grad_hooks")
 
-_METHODS_OF_DISTRIBUTION = (
-    "proba_distribution",
-    "get_actions",
-    "sample",
-    "mode",
-    "log_prob",
-    "entropy",
-    "get_std",
-    "get_noise",
+_METHODS_OF_DISTRIBUTION = frozenset(
+    ("proba_distribution", "get_actions", "sample", "mode", "log_prob", "entropy", "get_std", "get_noise")
 )
 
 
-def _as_they_are(owner: type, names: tuple[str, ...]) -> list[tuple[type, str, Any]]:
+def _as_they_are(owner: type, names: Iterable[str]) -> list[tuple[type, str, Any]]:
     return [(owner, name, getattr(owner, name)) for name in names if hasattr(owner, name)]
 
 
@@ -38,7 +32,9 @@ _METHODS_OF_MODULES = [
         for method in _as_they_are(kind, ("forward",))
     ),
 ]
-_METHODS_BY_DISTRIBUTION = {head.kind: _as_they_are(head.kind, _METHODS_OF_DISTRIBUTION) for head in HEADS}
+_METHODS_BY_DISTRIBUTION = {
+    head.kind: [*_METHODS_OF_MODULES, *_as_they_are(head.kind, _METHODS_OF_DISTRIBUTION)] for head in HEADS
+}
 METHODS_OF_POLICY = {"forward", "extract_features", "_get_action_dist_from_latent"}
 _METHODS_OF_POLICY = [(name, getattr(ActorCriticPolicy, name)) for name in METHODS_OF_POLICY]
 _GLOBAL_HOOKS = [
@@ -100,13 +96,12 @@ def has_own_methods(policy: ActorCriticPolicy) -> bool:
 
 
 def _has_own_methods(distribution: Distribution) -> bool:
-    attributes = vars(distribution)
-    return any([name in attributes for name in _METHODS_OF_DISTRIBUTION])
+    return not _METHODS_OF_DISTRIBUTION.isdisjoint(vars(distribution))
 
 
 def _methods_are_sb3s(policy: ActorCriticPolicy) -> bool:
     kind = type(policy)
     of_policy = [getattr(kind, name) is method for name, method in _METHODS_OF_POLICY]
-    others = _METHODS_OF_MODULES + _METHODS_BY_DISTRIBUTION.get(type(policy.action_dist), [])
+    others = _METHODS_BY_DISTRIBUTION.get(type(policy.action_dist), _METHODS_OF_MODULES)
     # Lists: a generator takes longer
     return all(of_policy) and all([getattr(owner, name) is method for owner, name, method in others])
