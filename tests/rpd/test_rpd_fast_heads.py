@@ -8,8 +8,8 @@ from gymnasium import spaces
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import configure
-from toy_students import assert_close
 from toy_envs import ACTION_SPACES, DICT_SPACE, IMAGE_SPACE, SpacesEnv, scripted_teacher
+from toy_students import assert_close
 
 from sb3_rpd import RPD
 from sb3_rpd.common.gates import SuccessGate
