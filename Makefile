@@ -9,7 +9,8 @@
 #   make lint       ruff                               make format     let ruff repair what it can
 #   make type       mypy                               make doc        the documentation, in docs/_build/html
 #   make dist       the packages of a release, in dist, checked
-#   make bench      the benchmarks (records in runs/bench; SB3_DISTILL=FOLDER, a copy of sb3_distill, compares with that as well)
+#   make bench      the benchmarks (records in runs/bench; SB3_DISTILL=FOLDER, a copy of sb3_distill, compares with that as well,
+#                   and after `make sbx` with SBX)
 #   make evidence   the runs behind docs/results that are missing, then the report (SUITES=fast, PROCESSES=2, EVIDENCE_ARGS=...)
 #   make clean      remove the virtual environment and everything built
 
@@ -17,7 +18,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-newest test-sb3 test-transformers test-lerobot commit-checks lint format type doc dist bench evidence clean
+.PHONY: help demo test test-newest test-sb3 test-transformers test-lerobot commit-checks lint format type doc dist sbx bench evidence clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -131,9 +132,19 @@ dist: $(VENV)/.extra-dist
 	$(BIN)/python -m build
 	$(BIN)/twine check --strict dist/*
 
+# SBX, for a row of training_speed. In a virtual environment of its own, because JAX wants a newer numpy than the simulator
+sbx: $(VENV)-sbx/.ready
+
+$(VENV)-sbx/.ready: $(VENV)/.system
+	$(PYTHON) -m venv $(VENV)-sbx
+	$(VENV)-sbx/bin/python $(PIP_INSTALL) $(TORCH)
+	$(VENV)-sbx/bin/python $(PIP_INSTALL) sbx-rl
+	touch $@
+
 bench: $(VENV)/.extra-extra $(VENV)/.extra-openvla $(VENV)/.extra-contrib
 	mkdir -p runs/bench
-	$(BIN)/python benchmarks/training_speed.py --json runs/bench/training_speed.json $(if $(SB3_DISTILL),--ppd $(SB3_DISTILL))
+	$(BIN)/python benchmarks/training_speed.py --json runs/bench/training_speed.json $(if $(SB3_DISTILL),--ppd $(SB3_DISTILL)) \
+		$(if $(wildcard $(VENV)-sbx/.ready),--sbx $(VENV)-sbx/bin/python)
 	for benchmark in $(BENCHMARKS); do $(BIN)/python benchmarks/$$benchmark.py --json runs/bench/$$benchmark.json; done
 
 SUITES ?= fast maniskill2
@@ -144,4 +155,4 @@ evidence: $(VENV)/.extra-extra
 	$(BIN)/python -m experiments.report
 
 clean:
-	rm -rf .venv .venv-newest .venv-transformers .venv-lerobot build dist docs/_build runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-newest .venv-transformers .venv-lerobot .venv-sbx build dist docs/_build runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

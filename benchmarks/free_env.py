@@ -1,7 +1,7 @@
 """Environments and a teacher that cost nothing, so that a benchmark measures the student's training and nothing else."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,6 +12,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 
 #: An end-effector action: translation, rotation, gripper.
 ACTION_DIM = 7
+END_EFFECTOR_SPACE = spaces.Box(-1.0, 1.0, (ACTION_DIM,), np.float32)
 #: Different steps that an environment has in memory and shows again and again.
 N_DIFFERENT_STEPS = 16
 
@@ -23,6 +24,20 @@ def free_teacher(observations: ArrayOrTensor) -> ArrayOrTensor:
     return observations.reshape(len(observations), -1)[:, :ACTION_DIM] / 255
 
 
+def free_teacher_for(action_space: spaces.Space[Any]) -> Callable[[np.ndarray], np.ndarray]:
+    """
+    :param action_space: One of Stable-Baselines3's kinds.
+    :return: ``free_teacher`` for a Box; for discrete actions, one that chooses by the sign of the first numbers.
+    """
+    if isinstance(action_space, spaces.Box):
+        return free_teacher
+    if isinstance(action_space, spaces.Discrete):
+        return lambda observations: (observations[:, 0] > 0.0).astype(np.int64)
+    assert isinstance(action_space, spaces.MultiDiscrete | spaces.MultiBinary)
+    (action_dim,) = action_space.shape
+    return lambda observations: (observations[:, :action_dim] > 0.0).astype(np.int64)
+
+
 class FreeVecEnv(VecEnv):
     """
     Shows observations that were drawn beforehand, whatever is done.
@@ -31,14 +46,21 @@ class FreeVecEnv(VecEnv):
 
     :param n_envs: Number of environments.
     :param observation_space: A Box with bounds; images channels first.
+    :param action_space: What may be done.
     :param episode_steps: Length of the episodes.
     :param step_seconds: How long a step of all environments together takes, spent asleep.
     """
 
     def __init__(
-        self, n_envs: int, observation_space: spaces.Box, *, episode_steps: int = 200, step_seconds: float = 0.0
+        self,
+        n_envs: int,
+        observation_space: spaces.Box,
+        action_space: spaces.Space[Any] = END_EFFECTOR_SPACE,
+        *,
+        episode_steps: int = 200,
+        step_seconds: float = 0.0,
     ) -> None:
-        super().__init__(n_envs, observation_space, spaces.Box(-1.0, 1.0, (ACTION_DIM,), np.float32))
+        super().__init__(n_envs, observation_space, action_space)
         rng = np.random.default_rng(0)
         low, high = float(observation_space.low.min()), float(observation_space.high.max())
         drawn = rng.uniform(low, high, (N_DIFFERENT_STEPS, n_envs, *observation_space.shape))

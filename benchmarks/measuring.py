@@ -15,6 +15,13 @@ import torch as th
 T = TypeVar("T")
 
 
+class Seconds(NamedTuple):
+    """What a turn took: on the clock, and of the time of all threads of its process."""
+
+    wall: float
+    cpu: float
+
+
 class Spread(NamedTuple):
     """A median with its quartiles."""
 

@@ -1,6 +1,8 @@
-"""What RPD is compared with, besides Stable-Baselines3's PPO: the obvious way to write it, and sb3_distill's PPD."""
+"""What RPD is compared with, besides Stable-Baselines3's PPO: the obvious way to write it, sb3_distill's PPD, SBX's PPO."""
 
 import importlib
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch as th
 from free_env import ACTION_DIM, free_teacher
+from measuring import Seconds
 from stable_baselines3 import PPO
 from stable_baselines3.common.distributions import DiagGaussianDistribution
 from stable_baselines3.common.utils import explained_variance
@@ -115,3 +118,50 @@ def load_ppd(folder: Path) -> Callable[..., Any]:
     finally:
         sys.path.remove(str(folder))
     return package.ProximalPolicyDistillation  # type: ignore[no-any-return]
+
+
+class SBX:
+    """
+    PPO of SBX, without any imitation, in a process of its own.
+
+    :param python: The interpreter of an environment that has SBX.
+    :param student: A student's name.
+    :param quick: Whether to take the small one of that name.
+    """
+
+    def __init__(self, python: Path, student: str, *, quick: bool) -> None:
+        program = Path(__file__).with_name("sbx_side.py")
+        # One thread, as everybody else
+        flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+        self._process = subprocess.Popen(
+            [str(python), str(program), student, *["--quick"] * quick],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "XLA_FLAGS": flags, "NPROC": "1", "JAX_PLATFORMS": "cpu"},
+        )
+        self._read_line()
+
+    def train(self) -> Seconds:
+        """One ``train()``."""
+        return self._ask("train")
+
+    def iterate(self) -> Seconds:
+        """One iteration: collect a rollout, train on it."""
+        return self._ask("iterate")
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate()
+
+    def _ask(self, turn: str) -> Seconds:
+        assert self._process.stdin is not None
+        print(turn, file=self._process.stdin, flush=True)
+        return Seconds(*map(float, self._read_line().split()))
+
+    def _read_line(self) -> str:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"SBX has ended with exit code {self._process.wait()}; above is what it said.")
+        return line

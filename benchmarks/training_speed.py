@@ -7,9 +7,11 @@ training counts. The contestants take turns in one process, with one thread for 
 one another, and the median over the rounds is reported with the quartiles. On a CPU they are CPU times of the whole process,
 the thread that asks the teacher included, because a busy machine hardly changes these; on a GPU they are times on the clock.
 
-    python benchmarks/training_speed.py [--students mlp cnn] [--device cuda] [--ppd FOLDER] [--quick] [--json FILE]
+    python benchmarks/training_speed.py [--students mlp cnn ...] [--device cuda] [--ppd FOLDER] [--sbx PYTHON] [--quick]
+                                        [--json FILE]
 
-``--ppd`` names the folder of a copy of https://github.com/spiglerg/sb3_distill; without it that row is left out.
+``--ppd`` names the folder of a copy of https://github.com/spiglerg/sb3_distill, ``--sbx`` the Python of an environment that
+has SBX (``make sbx`` makes .venv-sbx/bin/python); without them their rows are left out. SBX trains without the imitation term.
 """
 
 import argparse
@@ -18,7 +20,6 @@ import os
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,44 +27,19 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch are impo
 
 import numpy as np
 import torch as th
-from free_env import FreeVecEnv, free_teacher
-from gymnasium import spaces
-from measuring import spread, spread_of_ratios, take_turns, write_record
-from rivals import FreeTeacherModel, ObviousRPD, load_ppd
+from free_env import FreeVecEnv, free_teacher, free_teacher_for
+from measuring import Seconds, spread, spread_of_ratios, take_turns, write_record
+from rivals import SBX, FreeTeacherModel, ObviousRPD, load_ppd
 from stable_baselines3 import PPO
 from stable_baselines3.common.utils import obs_as_tensor
+from students import QUICK, STUDENTS, Student
 
 from sb3_rpd import RPD
 from sb3_rpd.common.buffers import TeacherLabelsMixin
 from sb3_rpd.common.teacher_outputs import CheckedOutput
 
-
-@dataclass(frozen=True)
-class Student:
-    """A network, the size of its rollouts, and how many rounds to time it in."""
-
-    policy: str
-    observation_space: spaces.Box
-    n_envs: int
-    n_steps: int
-    batch_size: int
-    n_epochs: int
-    train_rounds: int
-    loop_rounds: int
-
-
-STATE_SPACE = spaces.Box(-1.0, 1.0, (30,), np.float32)
-STUDENTS = {
-    "mlp": Student("MlpPolicy", STATE_SPACE, 8, 256, 256, 8, train_rounds=25, loop_rounds=25),
-    "cnn": Student("CnnPolicy", spaces.Box(0, 255, (3, 128, 128), np.uint8), 8, 64, 128, 2, train_rounds=5, loop_rounds=0),
-}
 #: On a GPU rounds take milliseconds, collecting included.
 GPU_ROUNDS = 25
-#: Rounds of milliseconds.
-QUICK = {
-    "mlp": Student("MlpPolicy", STATE_SPACE, 2, 16, 16, 2, train_rounds=2, loop_rounds=2),
-    "cnn": Student("CnnPolicy", spaces.Box(0, 255, (3, 36, 36), np.uint8), 2, 8, 8, 1, train_rounds=2, loop_rounds=2),
-}
 
 
 class RecordedStep(NamedTuple):
@@ -81,6 +57,7 @@ class Rollout:
     """One rollout, to be written into the buffers of all contestants."""
 
     def __init__(self, model: PPO, env: FreeVecEnv) -> None:
+        self.teacher = free_teacher_for(env.action_space)
         self.steps: list[RecordedStep] = []
         observations, dones = env.reset(), np.ones(env.num_envs, dtype=bool)
         for _ in range(model.n_steps):
@@ -88,7 +65,8 @@ class Rollout:
                 actions, values, log_probs = model.policy(obs_as_tensor(observations, model.device))
             new_observations, rewards, new_dones, _ = env.step(actions.cpu().numpy())
             assert isinstance(new_observations, np.ndarray)
-            self.steps.append(RecordedStep(observations, actions.cpu().numpy(), rewards, dones, values, log_probs))
+            stored = actions.cpu().numpy().reshape(env.num_envs, -1)
+            self.steps.append(RecordedStep(observations, stored, rewards, dones, values, log_probs))
             observations, dones = new_observations, new_dones
         with th.no_grad():
             self.last_values = model.policy.predict_values(obs_as_tensor(observations, model.device))
@@ -102,15 +80,9 @@ class Rollout:
         if isinstance(buffer, TeacherLabelsMixin):
             envs = np.arange(buffer.n_envs)
             for index, step in enumerate(self.steps):
-                labels = CheckedOutput(free_teacher(step.observations).astype(np.float32))
+                actions = self.teacher(step.observations).reshape(buffer.n_envs, -1)
+                labels = CheckedOutput(actions.astype(np.float32))
                 buffer.add_labels(np.full_like(envs, index), envs, labels)
-
-
-class Seconds(NamedTuple):
-    """What a turn took: on the clock, and of the time of all threads of this process."""
-
-    wall: float
-    cpu: float
 
 
 class Contestant:
@@ -144,22 +116,23 @@ class Contestant:
 
 
 def make_contestants(student: Student, device: str, ppd: Callable[..., Any] | None) -> dict[str, Contestant]:
-    settings: dict[str, Any] = {"n_steps": student.n_steps, "batch_size": student.batch_size, "n_epochs": student.n_epochs}
-    settings |= {"device": device, "seed": 0}
+    teacher = free_teacher_for(student.action_space)
 
     def make(algorithm: Callable[..., PPO], **extra: Any) -> PPO:
-        return algorithm(student.policy, FreeVecEnv(student.n_envs, student.observation_space), **settings, **extra)
+        env = FreeVecEnv(student.n_envs, student.observation_space, student.action_space)
+        return algorithm(student.policy, env, device=device, **student.arguments, **extra)
 
     models: dict[str, Any] = {"PPO": make(PPO)}
     options: dict[str, dict[str, Any]] = {"RPD": {}, "RPD, plain path": {"fast": False}}
     if student.policy == "CnnPolicy":
         options["RPD, bf16"] = {"bf16": True}
     for name, extra in options.items():
-        models[name] = make(RPD, teacher=free_teacher, **extra)
-    models["obvious RPD"] = make(ObviousRPD, teacher=free_teacher)
-    if ppd is not None:
-        models["PPD"] = make(ppd)
-        models["PPD"].set_teacher(FreeTeacherModel())
+        models[name] = make(RPD, teacher=teacher, **extra)
+    if student.has_diagonal_gaussian:
+        models["obvious RPD"] = make(ObviousRPD, teacher=free_teacher)
+        if ppd is not None:
+            models["PPD"] = make(ppd)
+            models["PPD"].set_teacher(FreeTeacherModel())
     return {name: Contestant(model) for name, model in models.items()}
 
 
@@ -185,17 +158,21 @@ def report(title: str, turns: dict[str, list[Seconds]], device: str) -> dict[str
     return rows
 
 
-def compete(name: str, student: Student, device: str, ppd: Callable[..., Any] | None) -> dict[str, Any]:
+def compete(name: str, student: Student, device: str, ppd: Callable[..., Any] | None, sbx: SBX | None) -> dict[str, Any]:
     contestants = make_contestants(student, device, ppd)
     settings = {field.name: getattr(student, field.name) for field in dataclasses.fields(student)}
-    result: dict[str, Any] = settings | {"observation_space": str(student.observation_space)}
+    spaces = {space: str(settings[space]) for space in ("observation_space", "action_space")}
+    result: dict[str, Any] = settings | spaces
     size = f"{student.n_envs} x {student.n_steps} steps, batch {student.batch_size}, {student.n_epochs} epochs"
 
-    rollout = Rollout(contestants["PPO"].model, FreeVecEnv(student.n_envs, student.observation_space))
+    env = FreeVecEnv(student.n_envs, student.observation_space, student.action_space)
+    rollout = Rollout(contestants["PPO"].model, env)
     turns = {who: lambda who=who: contestants[who].train_on(rollout) for who in contestants}
+    loops = {who: contestant.iterate for who, contestant in contestants.items()}
+    if sbx is not None:
+        turns["SBX"], loops["SBX"] = sbx.train, sbx.iterate
     result["train"] = report(f"{name}, train(): {size}", take_turns(turns, student.train_rounds), device)
     if student.loop_rounds:
-        loops = {who: contestants[who].iterate for who in contestants}
         result["iteration"] = report(f"{name}, collect and train: {size}", take_turns(loops, student.loop_rounds), device)
     return result
 
@@ -205,6 +182,7 @@ def main() -> None:
     parser.add_argument("--students", nargs="+", default=list(STUDENTS), choices=list(STUDENTS))
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--ppd", type=Path, metavar="FOLDER", help="a copy of sb3_distill")
+    parser.add_argument("--sbx", type=Path, metavar="PYTHON", help="the Python of an environment that has SBX")
     parser.add_argument("--quick", action="store_true", help="a few small minibatches: shows that all of it runs, no figures")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the results")
     args = parser.parse_args()
@@ -223,7 +201,14 @@ def main() -> None:
             name: dataclasses.replace(student, train_rounds=GPU_ROUNDS, loop_rounds=GPU_ROUNDS)
             for name, student in STUDENTS.items()
         }
-    results = {name: compete(name, students[name], args.device, ppd) for name in args.students}
+    results = {}
+    for name in args.students:
+        # It has no gSDE, and says nothing
+        has_sbx = args.sbx is not None and not students[name].options
+        sbx = SBX(args.sbx, name, quick=args.quick) if has_sbx else None
+        results[name] = compete(name, students[name], args.device, ppd, sbx)
+        if sbx is not None:
+            sbx.close()
     write_record(args.json, {"device": args.device, "threads": th.get_num_threads(), "quick": args.quick}, results)
 
 

@@ -27,8 +27,11 @@ def run(name: str, *arguments: str, folder: Path) -> Any:
 def test_training_speed(tmp_path: Path) -> None:
     record = run("training_speed.py", "--quick", folder=tmp_path)
 
-    everybody = {"PPO", "RPD", "RPD, plain path", "obvious RPD"}
-    for student, rivals in {"mlp": everybody, "cnn": everybody | {"RPD, bf16"}}.items():
+    everybody = {"PPO", "RPD", "RPD, plain path"}
+    rivals_of = dict.fromkeys(("categorical", "multicategorical", "bernoulli", "gsde", "squashed_gsde"), everybody)
+    rivals_of |= {"mlp": everybody | {"obvious RPD"}, "cnn": everybody | {"obvious RPD", "RPD, bf16"}}
+    assert set(record["results"]) == set(rivals_of)
+    for student, rivals in rivals_of.items():
         for part in ("train", "iteration"):
             rows = record["results"][student][part]
             assert set(rows) == rivals

@@ -1,14 +1,15 @@
 """The rivals in the benchmarks do what RPD is compared with."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch as th
-from free_env import ACTION_DIM, FreeVecEnv, free_teacher
+from free_env import ACTION_DIM, FreeVecEnv, free_teacher, free_teacher_for
 from gymnasium import spaces
-from rivals import FreeTeacherModel, ObviousRPD, load_ppd
+from rivals import SBX, FreeTeacherModel, ObviousRPD, load_ppd
 from stable_baselines3 import PPO
 
 from sb3_rpd import RPD
@@ -68,3 +69,24 @@ def test_free_env_truncates_all_episodes_together() -> None:
 def test_ppd_is_loaded_from_the_folder_that_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="does not hold the package sb3_distill"):
         load_ppd(tmp_path)
+
+
+def test_sbx_that_is_not_there_is_said(capfd: pytest.CaptureFixture[str]) -> None:
+    """Nor is it where the tests run: it wants another numpy."""
+    with pytest.raises(RuntimeError, match="SBX has ended with exit code 1; above is what it said"):
+        SBX(Path(sys.executable), "mlp", quick=True)
+    assert "No module named 'sbx'" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("action_space", "expected"),
+    [
+        (spaces.Discrete(7), [1, 0]),
+        (spaces.MultiDiscrete([3, 2]), [[1, 0], [0, 1]]),
+        (spaces.MultiBinary(3), [[1, 0, 1], [0, 1, 0]]),
+    ],
+)
+def test_free_teacher_of_discrete_actions_goes_by_the_sign(action_space: Any, expected: list[Any]) -> None:
+    observations = np.float32([[0.5, -0.5, 0.1, 0.0], [-0.1, 0.2, -0.3, 0.0]])
+    assert free_teacher_for(action_space)(observations).tolist() == expected
+    assert all(action_space.contains(np.array(action)) for action in expected if isinstance(action, list))

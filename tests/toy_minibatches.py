@@ -1,14 +1,17 @@
-"""Minibatches of a Gaussian policy for the tests of the fast path, and the gradient that the plain path has on them."""
+"""Minibatches for the tests of the fast path, and the gradients that the plain path and the fast one have on them."""
 
 from types import SimpleNamespace
 from typing import Any
 
 import torch as th
-from toy_distributions import gaussian
+from toy_heads import ToyHead
 
+from sb3_rpd.common.distributions import log_prob as log_prob_of
 from sb3_rpd.common.losses import ImitationLoss
 from sb3_rpd.common.ppo_loss import PolicyEvaluation, PPOLoss, PPOLossSettings, ppo_loss
-from sb3_rpd.fast_path.networks import Outputs
+from sb3_rpd.fast_path.gradients import loss_gradient
+from sb3_rpd.fast_path.heads.head import Outputs
+from sb3_rpd.fast_path.imitation import imitation_gradient
 from sb3_rpd.fast_path.rows import Rows
 
 #: Far outside the default clip range, just inside, just outside, and in the middle.
@@ -22,36 +25,39 @@ def settings(**kwargs: Any) -> PPOLossSettings:
     return PPOLossSettings(**defaults | kwargs)
 
 
-def make_outputs(n_rows: int, action_dim: int, generator: th.Generator) -> Outputs:
-    mean, log_std, values = (
-        th.randn(*shape, dtype=th.float64, generator=generator) for shape in ((n_rows, action_dim), (action_dim,), (n_rows,))
-    )
-    return Outputs(mean, 0.3 * log_std, values)
-
-
-def make_rows(outputs: Outputs, generator: th.Generator, ratios: tuple[float, ...] = RATIOS) -> Rows:
-    """Rows with advantages of both signs and zero and with these ratios in turn."""
+def make_rows(toy: ToyHead, outputs: Outputs, generator: th.Generator, ratios: tuple[float, ...] = RATIOS) -> Rows:
+    """Rows as a rollout has them, with advantages of both signs and zero and with these ratios in turn."""
 
     def noise(*shape: int) -> th.Tensor:
         return th.randn(*shape, dtype=th.float64, generator=generator)
 
-    n_rows, action_dim = outputs.mean.shape
-    actions = outputs.mean + noise(n_rows, action_dim) * outputs.log_std.exp()
-    log_prob = gaussian(outputs.mean, outputs.log_std.exp()).log_prob(actions)
+    n_rows = len(outputs.values)
+    actions = toy.random_actions(n_rows, generator)
+    log_prob = log_prob_of(toy.sb3s(outputs), actions)
     ratio = th.tensor([ratios[row % len(ratios)] for row in range(n_rows)], dtype=th.float64)
     labeled = th.tensor([LABELED[row % len(LABELED)] for row in range(n_rows)], dtype=th.float64)
     advantages = noise(n_rows)
     advantages[3::4] = 0.0
+    teacher_std = th.where(labeled.unsqueeze(1) > 0.0, 0.2 + noise(n_rows, toy.width).abs(), 1.0)
     return Rows(
         actions=actions,
         old_log_prob=log_prob - ratio.log(),
         old_values=outputs.values + 0.3 * noise(n_rows),
         advantages=advantages,
         returns=noise(n_rows),
-        teacher_actions=noise(n_rows, action_dim) * labeled.unsqueeze(1),
+        teacher_actions=toy.random_actions(n_rows, generator) * labeled.unsqueeze(1),
         label_weights=labeled / labeled.sum().clamp(min=1.0),
-        teacher_std=th.where(labeled.unsqueeze(1) > 0.0, 0.2 + noise(n_rows, action_dim).abs(), 1.0),
+        teacher_std=teacher_std if toy.is_continuous else None,
+        teacher_logits=None if toy.is_continuous else 3.0 * noise(n_rows, toy.width) * labeled.unsqueeze(1),
     )
+
+
+def without_labels(rows: Rows) -> Rows:
+    """:return: The same rows, none of them labeled."""
+    filled = {"teacher_actions": 0.0, "label_weights": 0.0, "teacher_std": 1.0, "teacher_logits": 0.0}
+    columns = {name: getattr(rows, name) for name in filled}
+    present = {name: column for name, column in columns.items() if column is not None}
+    return rows._replace(**{name: th.full_like(column, filled[name]) for name, column in present.items()})
 
 
 def plain_loss(
@@ -67,15 +73,36 @@ def plain_loss(
 
 
 def plain_gradient(
-    outputs: Outputs, rows: Rows, settings: PPOLossSettings, loss: ImitationLoss | None = None, coef: float = 1.0
+    toy: ToyHead, outputs: Outputs, rows: Rows, settings: PPOLossSettings, loss: ImitationLoss | None = None, coef: float = 1.0
 ) -> tuple[Outputs, PPOLoss]:
     """:return: The gradient of the plain path's loss by autograd, and PPO's part of the loss."""
-    leaves = Outputs._make(output.clone().requires_grad_() for output in outputs)
-    distribution = gaussian(leaves.mean, leaves.log_std.exp())
-    log_prob, entropy = distribution.log_prob(rows.actions), distribution.entropy()
-    evaluation = PolicyEvaluation(leaves.values.unsqueeze(1), log_prob, entropy, distribution)
+    leaves = outputs._replace(
+        **{
+            name: part.clone().requires_grad_()
+            for name, part in outputs._asdict().items()
+            if part is not None and name != "latent"
+        }
+    )
+    distribution = toy.sb3s(leaves)
+    evaluation = PolicyEvaluation(
+        leaves.values.unsqueeze(1), log_prob_of(distribution, rows.actions), distribution.entropy(), distribution
+    )
     total, of_ppo = plain_loss(evaluation, rows, settings, loss, coef)
-    return Outputs._make(th.autograd.grad(total, leaves, materialize_grads=True)), of_ppo
+    with_gradient = {name: leaf for name, leaf in leaves._asdict().items() if leaf is not None and name != "latent"}
+    gradients = th.autograd.grad(total, [*with_gradient.values()], materialize_grads=True)
+    return Outputs(**{"log_std": None, **dict(zip(with_gradient, gradients, strict=True))}), of_ppo
+
+
+def fast_gradient(
+    toy: ToyHead, outputs: Outputs, rows: Rows, settings: PPOLossSettings, loss: ImitationLoss | None = None, coef: float = 1.0
+) -> tuple[Outputs, th.Tensor]:
+    """:return: The gradient of the fast path, and the logarithm of the probability ratio."""
+    head = toy.head()
+    imitation = None if loss is None else imitation_gradient(head, loss, coef, settings.clip_range)
+    rows = head.prepare(rows)
+    with th.no_grad():
+        evaluation = head.evaluate(outputs, rows)
+        return loss_gradient(head, outputs, evaluation, rows, settings, imitation), evaluation.log_ratio
 
 
 def assert_equal_to_rounding(actual: Any, expected: Any, tolerance: float = 1e-12) -> None:

@@ -24,7 +24,7 @@ def assert_same_to_the_last_bit(first: OnPolicyAlgorithm, second: OnPolicyAlgori
 
 
 def assert_close(first: OnPolicyAlgorithm, second: OnPolicyAlgorithm) -> None:
-    """Parameters and Adam's moments are the same up to rounding."""
+    """Parameters and the optimizer's moments are the same up to rounding."""
     for name, parameter in first.policy.state_dict().items():
         th.testing.assert_close(second.policy.state_dict()[name], parameter, rtol=0, atol=1e-6, msg=name)
     states = [model.policy.optimizer.state_dict()["state"] for model in (first, second)]
@@ -32,7 +32,7 @@ def assert_close(first: OnPolicyAlgorithm, second: OnPolicyAlgorithm) -> None:
     for index, state in states[0].items():
         assert state.keys() == states[1][index].keys()
         assert state["step"] == states[1][index]["step"]
-        for name in ("exp_avg", "exp_avg_sq"):
+        for name in state.keys() - {"step"}:
             th.testing.assert_close(states[1][index][name], state[name], rtol=1e-4, atol=1e-6)
 
 

@@ -252,20 +252,36 @@ class KL(WeightedLoss):
         factor = th.where(labels.labeled, ratio, 1.0).clamp(min=1.0 - clip_range)
         return self.weigh(divergences).sum(dim=1) * factor
 
-    def _between_gaussians(self, distribution: Distribution, labels: TeacherLabels) -> th.Tensor:
+    def teacher_std(self, labels: TeacherLabels) -> th.Tensor:
+        """
+        :param labels: The teacher's labels.
+        :return: Its standard deviation, no less than ``min_std``.
+        :raises ValueError: if the teacher does not give it.
+        """
         if labels.std is None:
             raise ValueError(_no_distribution("the standard deviation of its Gaussian (TeacherOutput.std)"))
+        return labels.std.clamp(min=self.min_std)
+
+    @staticmethod
+    def teacher_logits(labels: TeacherLabels) -> th.Tensor:
+        """
+        :param labels: The teacher's labels.
+        :return: Its logits.
+        :raises ValueError: if the teacher does not give them.
+        """
+        if labels.logits is None:
+            raise ValueError(_no_distribution("its logits (TeacherOutput.logits)"))
+        return labels.logits
+
+    def _between_gaussians(self, distribution: Distribution, labels: TeacherLabels) -> th.Tensor:
         normal = distribution.distribution
         assert isinstance(normal, th.distributions.Normal)
-        student = (normal.mean, normal.stddev)
-        teacher = (labels.actions, labels.std.clamp(min=self.min_std))
+        student, teacher = (normal.mean, normal.stddev), (labels.actions, self.teacher_std(labels))
         return gaussian_kl(*teacher, *student) if self.direction == "forward" else gaussian_kl(*student, *teacher)
 
     def _between_logits(self, distribution: Distribution, labels: TeacherLabels) -> th.Tensor:
-        if labels.logits is None:
-            raise ValueError(_no_distribution("its logits (TeacherOutput.logits)"))
         divergences = []
-        for student_logits, teacher_logits, allowed in logits_by_dimension(distribution, labels.logits):
+        for student_logits, teacher_logits, allowed in logits_by_dimension(distribution, self.teacher_logits(labels)):
             if allowed is not None:
                 # What is left of the teacher's distribution: the student has no other choice
                 teacher_logits = th.where(allowed, teacher_logits, MASKED_LOGIT)
@@ -333,7 +349,7 @@ class Cosine(WeightedLoss):
 
     def per_sample(self, distribution: Distribution, labels: TeacherLabels, ratio: th.Tensor, clip_range: float) -> th.Tensor:
         student, teacher = distribution.mode(), labels.actions
-        groups = self._group_matrix(student)
+        groups = self.group_matrix(student)
         teacher_squared = _sum_by_group(teacher * teacher, groups)
         has_direction = teacher_squared > self.min_norm**2
         # Clamped before the root, whose gradient at zero is infinite
@@ -342,7 +358,7 @@ class Cosine(WeightedLoss):
         cosines = _sum_by_group(student * teacher, groups) / (student_norm * teacher_norm)
         return th.where(has_direction, 1.0 - cosines, 0.0).mean(dim=1)
 
-    def _group_matrix(self, student: th.Tensor) -> th.Tensor:
+    def group_matrix(self, student: th.Tensor) -> th.Tensor:
         """
         :param student: Actions of shape (batch, action_dim).
         :return: The weight of each dimension in each group, a constant of shape (action_dim, n_groups).

@@ -1,22 +1,18 @@
 """Acting in a rollout, to the last bit as the policy itself, in less time."""
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
 import torch as th
-from gymnasium import spaces
-from stable_baselines3.common.distributions import DiagGaussianDistribution
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import nn
-from torch.distributions import Normal
 from torch.nn import functional as F
 
-from sb3_rpd.fast_path.networks import DISTRIBUTION_IS_NAN, PerceptronNetworks, preprocessed
+from sb3_rpd.fast_path.heads.choice import head_of
+from sb3_rpd.fast_path.heads.head import Outputs
+from sb3_rpd.fast_path.networks import PerceptronNetworks, preprocessed
 from sb3_rpd.fast_path.watch import METHODS_OF_POLICY, PolicyWatch
-
-_LOG_SQRT_2PI = math.log(math.sqrt(2.0 * math.pi))
 
 
 @contextmanager
@@ -46,7 +42,7 @@ def fast_acting(policy: ActorCriticPolicy) -> Iterator[None]:
 
 def _is_covered(policy: ActorCriticPolicy) -> bool:
     own = {"_compiled_call_impl", *METHODS_OF_POLICY} & vars(policy).keys()
-    return not own and type(policy.action_dist) is DiagGaussianDistribution and PerceptronNetworks.fits(policy)
+    return not own and head_of(policy.action_dist) is not None and PerceptronNetworks.fits(policy)
 
 
 def acts_fast(policy: ActorCriticPolicy) -> bool:
@@ -72,7 +68,11 @@ class _FastForward:
         """Act fast from now on."""
         policy = self._policy
         self._watch = PolicyWatch(policy)
-        self._actor = _layers([*policy.mlp_extractor.policy_net, policy.action_net])
+        head = head_of(policy.action_dist)
+        assert head is not None
+        self._head = head
+        self._actor = _layers([*policy.mlp_extractor.policy_net])
+        self._action_layer = _layers([policy.action_net])
         self._critic = _layers([*policy.mlp_extractor.value_net, policy.value_net])
 
     def end(self) -> None:
@@ -90,17 +90,11 @@ class _FastForward:
     def _forward(self, obs: th.Tensor, deterministic: bool) -> tuple[th.Tensor, th.Tensor, th.Tensor]:
         policy = self._policy
         features = cast(th.Tensor, preprocessed(policy, obs)).flatten(start_dim=1)
-        mean, values = _perceptron(self._actor, features), _perceptron(self._critic, features)
-        std = policy.log_std.exp()
-        actions = mean if deterministic else mean + th.empty_like(mean).normal_() * std
-        # As torch.distributions.Normal.log_prob has it
-        log_prob = (-((actions - mean).pow(2)) / (2.0 * std.pow(2)) - std.log() - _LOG_SQRT_2PI).sum(dim=1)
-        # It is NaN where the mean is, and where the standard deviation is NaN or 0
-        if math.isnan(log_prob.sum().item()):
-            _check(mean, std)
-        # For whoever looks there, as after the policy's own forward
-        policy.action_dist.distribution = Normal(mean, std, validate_args=False)
-        return actions.view(-1, *cast(spaces.Box, policy.action_space).shape), values, log_prob
+        latent, values = _perceptron(self._actor, features), _perceptron(self._critic, features)
+        outputs = Outputs(_perceptron(self._action_layer, latent), getattr(policy, "log_std", None), values, latent)
+        actions, log_prob = self._head.act(outputs, deterministic)
+        assert policy.action_space.shape is not None
+        return actions.view(-1, *policy.action_space.shape), values, log_prob
 
 
 def _layers(modules: list[nn.Module]) -> list[dict[str, Any] | Callable[[th.Tensor], th.Tensor]]:
@@ -115,11 +109,3 @@ def _perceptron(layers: list[dict[str, Any] | Callable[[th.Tensor], th.Tensor]],
     for layer in layers:
         features = F.linear(features, layer["weight"], layer["bias"]) if isinstance(layer, dict) else layer(features)
     return features
-
-
-def _check(mean: th.Tensor, std: th.Tensor) -> None:
-    """:raises ValueError: where the distributions of the plain path do, which let an infinite mean pass."""
-    try:
-        Normal(mean, std, validate_args=True)
-    except ValueError as error:
-        raise ValueError(DISTRIBUTION_IS_NAN) from error

@@ -1,45 +1,60 @@
 """What the log says of an epoch, worked out for all of its minibatches at once."""
 
-import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch as th
 from gymnasium import spaces
 
 from sb3_rpd.common.agreement import agreement_by_row
-from sb3_rpd.common.losses import ImitationLoss
 from sb3_rpd.common.ppo_loss import PPOLossSettings
-from sb3_rpd.fast_path.gradients import gaussian
+from sb3_rpd.fast_path.heads.head import Head, ImitationGradient, Parameters
 from sb3_rpd.fast_path.minibatches import Minibatches
-from sb3_rpd.fast_path.networks import Outputs
 from sb3_rpd.fast_path.rows import Rows
+
+
+class Trained(NamedTuple):
+    """
+    What the policy said of rows, each with the weights of its minibatch; first axis the rows.
+
+    :param parameters: Those of the distribution over actions.
+    :param log_ratio: The logarithm of the probability ratio, shape (rows,).
+    :param values: Shape (rows,).
+    """
+
+    parameters: Parameters
+    log_ratio: th.Tensor
+    values: th.Tensor
+
+    @classmethod
+    def joined(cls, minibatches: Sequence["Trained"]) -> "Trained":
+        """:return: The rows of all minibatches."""
+        all_parameters, log_ratios, values = zip(*minibatches, strict=True)
+        return cls(tuple(map(th.cat, zip(*all_parameters, strict=True))), th.cat(log_ratios), th.cat(values))
 
 
 class EpochLog:
     """
     Statistics by their names in the log, each of shape (minibatches,).
 
-    :param outputs: Those of the policy for the rows of an epoch, each with the parameters of its minibatch; ``log_std`` has
-        a row for each minibatch.
-    :param log_ratio: The logarithm of the probability ratio of each row.
+    :param head: The policy's.
+    :param trained: What the policy said of the rows of an epoch.
     :param rows: These rows.
     :param minibatches: How they are cut.
     :param settings: Those of PPO's loss.
     """
 
-    def __init__(
-        self, outputs: Outputs, log_ratio: th.Tensor, rows: Rows, minibatches: Minibatches, settings: PPOLossSettings
-    ) -> None:
-        self._outputs = outputs
+    def __init__(self, head: Head, trained: Trained, rows: Rows, minibatches: Minibatches, settings: PPOLossSettings) -> None:
+        self._head = head
+        self._trained = trained
         self._rows = rows
         self._minibatches = minibatches
         self._settings = settings
-        self._log_ratio = log_ratio
-        self._ratio = th.exp(log_ratio)
+        self._ratio = th.exp(trained.log_ratio)
 
     def of_ppo(self) -> dict[str, th.Tensor]:
         """:return: PPO's own."""
-        (mean, log_std, values), rows, settings = self._outputs, self._rows, self._settings
+        (parameters, log_ratio, values), rows, settings = self._trained, self._rows, self._settings
         clipped_ratio = self._ratio.clamp(1.0 - settings.clip_range, 1.0 + settings.clip_range)
         surrogate = th.min(rows.advantages * self._ratio, rows.advantages * clipped_ratio)
         if settings.clip_range_vf is not None:
@@ -49,27 +64,27 @@ class EpochLog:
         by_minibatch = self._minibatches.mean
         policy_loss = -by_minibatch(surrogate)
         value_loss = by_minibatch((values - rows.returns) ** 2)
-        entropy_loss = -(log_std.sum(dim=1) + (0.5 + 0.5 * math.log(2.0 * math.pi)) * mean.shape[1])
+        entropy_loss = -by_minibatch(self._head.entropy(parameters, log_ratio + rows.old_log_prob, rows.actions))
         return {
             "train/entropy_loss": entropy_loss,
             "train/policy_gradient_loss": policy_loss,
             "train/value_loss": value_loss,
             "train/clip_fraction": by_minibatch(((self._ratio - 1.0).abs() > settings.clip_range).float()),
-            "train/approx_kl": by_minibatch(self._ratio - 1.0 - self._log_ratio),
+            "train/approx_kl": by_minibatch(self._ratio - 1.0 - log_ratio),
             "train/loss": policy_loss + settings.ent_coef * entropy_loss + settings.vf_coef * value_loss,
         }
 
-    def of_imitation(self, loss: ImitationLoss, action_space: spaces.Space[Any] | None) -> dict[str, th.Tensor]:
+    def of_imitation(self, imitation: ImitationGradient, action_space: spaces.Space[Any] | None) -> dict[str, th.Tensor]:
         """
-        :param loss: The imitation loss.
+        :param imitation: The imitation loss with its gradient.
         :param action_space: The action space of one environment, None to leave the agreement out.
         :return: The imitation loss and the agreement; 0 in minibatches without labels.
         """
-        distribution = gaussian(self._outputs.mean, self._minibatches.spread(self._outputs.log_std))
-        labels = self._rows.labels
-        by_row = {"train/imitation_loss": loss.by_row(distribution, labels, self._ratio, self._settings.clip_range)}
+        parameters = self._trained.parameters
+        by_row = {"train/imitation_loss": imitation.by_row(parameters, self._rows, self._ratio)}
         if action_space is not None:
-            by_row["train/agreement"] = agreement_by_row(distribution, labels, action_space)
+            distribution = self._head.distribution(parameters)
+            by_row["train/agreement"] = agreement_by_row(distribution, self._rows.labels, action_space)
         return {name: self._minibatches.sum(values * self._rows.label_weights) for name, values in by_row.items()}
 
     def has_labels(self) -> th.Tensor:

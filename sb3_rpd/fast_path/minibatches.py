@@ -24,13 +24,6 @@ class Minibatches:
         full, rest = divmod(self.n_rows, self.batch_size)
         return [self.batch_size] * full + [rest] * (rest > 0)
 
-    def first(self, count: int) -> "Minibatches":
-        """
-        :param count: A number of minibatches, at most all.
-        :return: The first ones.
-        """
-        return Minibatches(min(self.n_rows, count * self.batch_size), self.batch_size)
-
     def map(self, function: Callable[[th.Tensor], th.Tensor], rows: th.Tensor) -> th.Tensor:
         """
         :param function: From a tensor of shape (minibatches, rows of each, ...) to one of shape (minibatches, ...).
@@ -58,10 +51,3 @@ class Minibatches:
         :return: The sum of each minibatch.
         """
         return self.map(lambda group: group.sum(dim=1), rows)
-
-    def spread(self, by_minibatch: th.Tensor) -> th.Tensor:
-        """
-        :param by_minibatch: Shape (minibatches, ...).
-        :return: The same for each row, shape (n_rows, ...).
-        """
-        return by_minibatch.repeat_interleave(self.batch_size, dim=0)[: self.n_rows]

@@ -1,15 +1,14 @@
 """
-The networks of a Gaussian policy, from observations to the mean of the actions and the value, with their gradient.
+The networks of a policy, from observations to what its head is given and the value, with their gradient.
 
 Two kinds give the same numbers: one for all networks, by autograd, and one for plain multi-layer perceptrons, by the chain
 rule written out, which spares them autograd's bookkeeping, most of the time for layers of this size.
 """
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple, cast
+from typing import cast
 
 import torch as th
 from stable_baselines3.common.policies import ActorCriticPolicy
@@ -19,24 +18,12 @@ from stable_baselines3.common.type_aliases import TensorDict
 from torch import nn
 
 from sb3_rpd.common.mixed_precision import features_extractors
+from sb3_rpd.fast_path.heads.head import Outputs
 from sb3_rpd.fast_path.nature_cnn import ImageFeatures
 from sb3_rpd.fast_path.watch import HOOKS, has_own_methods
 
-DISTRIBUTION_IS_NAN = (
-    "The student's distribution of actions is NaN. Either an observation or a reward is not finite, or the training "
-    "has diverged: then take a lower learning rate, or a lower imitation_coef."
-)
 
-
-class Outputs(NamedTuple):
-    """What a policy puts out, or the gradient with respect to it; shapes (rows, action_dim), (action_dim,), (rows,)."""
-
-    mean: th.Tensor
-    log_std: th.Tensor
-    values: th.Tensor
-
-
-class GaussianNetworks(ABC):
+class Networks(ABC):
     """The networks of a policy."""
 
     @abstractmethod
@@ -55,7 +42,7 @@ class GaussianNetworks(ABC):
         """
 
 
-class AutogradNetworks(GaussianNetworks):
+class AutogradNetworks(Networks):
     """
     Any networks.
 
@@ -77,9 +64,9 @@ class AutogradNetworks(GaussianNetworks):
                 latent_actor = policy.mlp_extractor.forward_actor(extract(policy.pi_features_extractor))
                 latent_critic = policy.mlp_extractor.forward_critic(extract(policy.vf_features_extractor))
             values = policy.value_net(latent_critic).flatten()
-            self._outputs = Outputs(policy.action_net(latent_actor), policy.log_std, values)
-        mean, log_std, values = self._outputs
-        return Outputs(mean.detach(), log_std.detach().clone(), values.detach())
+            self._outputs = Outputs(policy.action_net(latent_actor), getattr(policy, "log_std", None), values)
+        actions, log_std, values, _ = self._outputs
+        return Outputs(actions.detach(), _copied(log_std), values.detach(), latent_actor.detach())
 
     def _extractor_of(self, observations: th.Tensor | TensorDict) -> Callable[[nn.Module], th.Tensor]:
         """From a features extractor to the features of these observations."""
@@ -91,8 +78,10 @@ class AutogradNetworks(GaussianNetworks):
     def backward(self, gradient: Outputs) -> None:
         self._policy.optimizer.zero_grad()
         # What the user has frozen, such as log_std, has no gradient
-        trained = [index for index, output in enumerate(self._outputs) if output.requires_grad]
-        th.autograd.backward([self._outputs[index] for index in trained], [gradient[index] for index in trained])
+        pairs = zip(self._outputs, gradient, strict=True)
+        trained = [(output, of_output) for output, of_output in pairs if output is not None and output.requires_grad]
+        outputs, gradients = zip(*trained, strict=True)
+        th.autograd.backward(outputs, gradients)
 
 
 class Perceptron:
@@ -112,12 +101,17 @@ class Perceptron:
         self._is_tanh = any(isinstance(layer, nn.Tanh) for layer in layers)
         self._inputs: list[th.Tensor] = []
 
+    @property
+    def latent(self) -> th.Tensor:
+        """What the last layer was given."""
+        return self._inputs[-1]
+
     def forward(self, features: th.Tensor) -> th.Tensor:
         self._inputs = [features]
         *hidden, (last_bias, last_weight) = zip(self._biases, self._transposed, strict=True)
         for bias, weight in hidden:
             output = th.addmm(bias, self._inputs[-1], weight)
-            self._inputs.append(output.tanh_() if self._is_tanh else output.relu_())
+            self._inputs.append(_tanh_(output) if self._is_tanh else output.relu_())
         return th.addmm(last_bias, self._inputs[-1], last_weight)
 
     def backward(self, gradient: th.Tensor) -> None:
@@ -134,7 +128,12 @@ class Perceptron:
                 gradient.mul_(layer_input > 0.0)
 
 
-class PerceptronNetworks(GaussianNetworks):
+def _tanh_(values: th.Tensor) -> th.Tensor:
+    """The hyperbolic tangent, in place, to within a rounding error of 1, in a third of the time that ``tanh_`` takes."""
+    return values.mul_(2.0).sigmoid_().mul_(2.0).sub_(1.0)
+
+
+class PerceptronNetworks(Networks):
     """
     Those of an ``MlpPolicy``.
 
@@ -143,8 +142,7 @@ class PerceptronNetworks(GaussianNetworks):
 
     def __init__(self, policy: ActorCriticPolicy) -> None:
         self._policy = policy
-        assert policy.log_std.grad is not None
-        self._log_std_gradient = policy.log_std.grad
+        self._log_std: th.Tensor | None = getattr(policy, "log_std", None)
         self._flatten = features_extractors(policy)[0]
         self._actor = Perceptron([*policy.mlp_extractor.policy_net, policy.action_net])
         self._critic = Perceptron([*policy.mlp_extractor.value_net, policy.value_net])
@@ -152,7 +150,7 @@ class PerceptronNetworks(GaussianNetworks):
     @staticmethod
     def fits(policy: ActorCriticPolicy) -> bool:
         """
-        :param policy: A policy with a Gaussian over its actions.
+        :param policy: A policy.
         :return: Whether its networks are multi-layer perceptrons directly on the observation.
         """
         if {type(extractor) for extractor in features_extractors(policy)} != {FlattenExtractor}:
@@ -177,17 +175,26 @@ class PerceptronNetworks(GaussianNetworks):
         policy = self._policy
         features = self._flatten(preprocessed(policy, observations))
         values = self._critic.forward(features).flatten()
-        return Outputs(self._actor.forward(features), policy.log_std.detach().clone(), values)
+        return Outputs(self._actor.forward(features), _copied(self._log_std), values, self._actor.latent)
 
     def backward(self, gradient: Outputs) -> None:
-        self._actor.backward(gradient.mean)
+        self._actor.backward(gradient.actions)
         self._critic.backward(gradient.values.unsqueeze(1))
-        self._log_std_gradient.copy_(gradient.log_std)
+        if self._log_std is not None:
+            assert gradient.log_std is not None
+            assert self._log_std.grad is not None
+            self._log_std.grad.copy_(gradient.log_std)
+
+
+def _copied(log_std: th.Tensor | None) -> th.Tensor | None:
+    return None if log_std is None else log_std.detach().clone()
 
 
 def _are_all_parameters(policy: ActorCriticPolicy, layers: list[nn.Linear]) -> bool:
-    """Whether these layers' parameters and ``log_std`` are all that a policy has, each once, none frozen or watched."""
-    parameters = [policy.log_std, *(parameter for layer in layers for parameter in (layer.weight, layer.bias))]
+    """Whether these layers' parameters and any ``log_std`` are all that a policy has, each once, none frozen or watched."""
+    parameters = [parameter for layer in layers for parameter in (layer.weight, layer.bias)]
+    if hasattr(policy, "log_std"):
+        parameters.append(policy.log_std)
     distinct = {*parameters}
     return (
         len(distinct) == len(parameters)
@@ -208,12 +215,3 @@ def preprocessed(policy: ActorCriticPolicy, observations: th.Tensor | TensorDict
     :return: As the policy's features extractors take them.
     """
     return preprocess_obs(observations, policy.observation_space, normalize_images=policy.normalize_images)
-
-
-def refuse_nan(of_actions: th.Tensor) -> None:
-    """
-    :param of_actions: Means of actions.
-    :raises ValueError: if one is NaN; the distributions of the plain path check the same.
-    """
-    if math.isnan(of_actions.sum().item()):
-        raise ValueError(DISTRIBUTION_IS_NAN)

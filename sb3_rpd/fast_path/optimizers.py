@@ -1,13 +1,15 @@
-"""Adam in one operation for all parameters, in place of the policy's own for as long as a training lasts."""
+"""The step of an optimizer in less time, in place of the policy's own for as long as a training lasts."""
 
 from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Any
 
 import torch as th
-from torch.optim.adam import adam
+from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 
-_MOMENTS = ("exp_avg", "exp_avg_sq")
+#: They treat each number by itself, so that all parameters may be one vector.
+ELEMENTWISE: tuple[type[th.optim.Optimizer], ...] = (th.optim.Adam, th.optim.AdamW, RMSpropTFLike)
+
 #: Where torch keeps the hooks of an optimizer; there is no public way to see whether it has any.
 _STEP_HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
 
@@ -17,10 +19,10 @@ class FastOptimizer(ABC):
     A context manager. On leaving it, also by an error, the policy's parameters and the state of its optimizer are what the
     optimizer itself would have made of them: nobody who saves, moves or loads them sees a difference.
 
-    :param optimizer: A ``torch.optim.Adam`` with one group of parameters.
+    :param optimizer: One of ``ELEMENTWISE``, with one group of parameters.
     """
 
-    def __init__(self, optimizer: th.optim.Adam) -> None:
+    def __init__(self, optimizer: th.optim.Optimizer) -> None:
         self.optimizer = optimizer
         (self.group,) = optimizer.param_groups
         self.parameters: list[th.nn.Parameter] = self.group["params"]
@@ -42,20 +44,21 @@ class FastOptimizer(ABC):
         """
 
 
-class FusedAdam(FastOptimizer):
-    """The policy's own optimizer, told to use its fused implementation. For gradients that come from autograd."""
+class FusedOptimizer(FastOptimizer):
+    """The policy's own optimizer, told to use its fused implementation if it has one. For gradients from autograd."""
 
-    def __enter__(self) -> "FusedAdam":
-        self._kind = {name: self.group[name] for name in ("fused", "foreach")}
-        self.group.update(fused=True, foreach=False)
-        self._move_steps(self.parameters[0].device)
+    def __enter__(self) -> "FusedOptimizer":
+        self._kind: dict[str, Any] = {name: self.group[name] for name in ("fused", "foreach") if name in self.group}
+        if self._kind:
+            self.group.update(fused=True, foreach=False)
+            self._move_steps(self.parameters[0].device)
         return self
 
     def __exit__(
         self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.group.update(self._kind)
-        if not self._kind["fused"]:
+        if self._kind and not self._kind["fused"]:
             self._move_steps(th.device("cpu"))
 
     def step(self, max_grad_norm: float) -> None:
@@ -63,33 +66,41 @@ class FusedAdam(FastOptimizer):
         self.optimizer.step()
 
     def _move_steps(self, device: th.device) -> None:
-        """Fused Adam counts its steps on the parameters' device, the other kinds on the CPU."""
+        """The fused kinds count their steps on the parameters' device, the others on the CPU."""
         for state in self.optimizer.state.values():
             state["step"] = state["step"].to(device)
 
 
-class FlatAdam(FastOptimizer):
+class FlatOptimizer(FastOptimizer):
     """
-    One vector for all parameters, one for all gradients. Inside, each parameter and its ``grad`` is a view of them, and
-    ``grad`` is there to be overwritten. For small networks, in which a parameter has less work than administration.
+    An optimizer of the same class and options for one vector of all parameters. Inside, each parameter and its ``grad`` is a
+    view of that vector and its gradient, and ``grad`` is there to be overwritten. For small networks, in which a parameter has
+    less work than administration.
     """
 
     @staticmethod
-    def fits(optimizer: th.optim.Adam) -> bool:
+    def fits(optimizer: th.optim.Optimizer) -> bool:
         """
-        :param optimizer: A ``torch.optim.Adam`` with one group of parameters.
+        :param optimizer: One of ``ELEMENTWISE``, with one group of parameters.
         :return: Whether it trains all of them alike, and nobody has hooks on its steps or has replaced them.
         """
         steps = {float(state["step"]) for state in optimizer.state.values()}
         is_watched = "step" in vars(optimizer) or any(getattr(optimizer, name, None) for name in _STEP_HOOKS)
         return len(steps) <= 1 and len(optimizer.state) in (0, len(optimizer.param_groups[0]["params"])) and not is_watched
 
-    def __enter__(self) -> "FlatAdam":
+    def __enter__(self) -> "FlatOptimizer":
         self._homes = [parameter.data for parameter in self.parameters]
-        self._vector = th.cat([home.flatten() for home in self._homes])
-        self._gradient = th.zeros_like(self._vector)
-        self._state = self._flat_state()
-        views = zip(self._views(self._vector), self._views(self._gradient), strict=True)
+        self._vector = th.nn.Parameter(th.cat([home.flatten() for home in self._homes]))
+        self._vector.grad = self._gradient = th.zeros_like(self._vector.data)
+        # A class of torch, with any options: they are in the group
+        self._flat: Any = type(self.optimizer)([self._vector])  # type: ignore[call-arg]
+        options = {name: value for name, value in self.group.items() if name != "params"}
+        (flat_group,) = self._flat.param_groups
+        flat_group.update(options)
+        if "fused" in flat_group:
+            flat_group.update(fused=True, foreach=False)
+        self._read_state()
+        views = zip(self._views(self._vector.data), self._views(self._gradient), strict=True)
         for parameter, (value, gradient) in zip(self.parameters, views, strict=True):
             parameter.data, parameter.grad = value, gradient
         return self
@@ -106,43 +117,38 @@ class FlatAdam(FastOptimizer):
         # The gradient times min(1, max_grad_norm / (norm + 1e-6)), as th.nn.utils.clip_grad_norm_ has it
         norm = th.linalg.vector_norm(self._gradient)
         self._gradient.div_(norm.add_(1e-6).div_(max_grad_norm).clamp_(min=1.0))
-        beta1, beta2 = self.group["betas"]
-        adam(
-            [self._vector],
-            [self._gradient],
-            [self._state["exp_avg"]],
-            [self._state["exp_avg_sq"]],
-            [],
-            [self._state["step"]],
-            fused=True,
-            amsgrad=False,
-            maximize=False,
-            beta1=beta1,
-            beta2=beta2,
-            lr=self.group["lr"],
-            weight_decay=self.group["weight_decay"],
-            eps=self.group["eps"],
-        )
+        self._flat.step()
 
     def _views(self, vector: th.Tensor) -> list[th.Tensor]:
         parts = th.split(vector, [home.numel() for home in self._homes])
         return [part.view(home.shape) for part, home in zip(parts, self._homes, strict=True)]
 
-    def _flat_state(self) -> dict[str, th.Tensor]:
+    def _read_state(self) -> None:
         states = [self.optimizer.state[parameter] for parameter in self.parameters if parameter in self.optimizer.state]
-        if not states:
-            moments = {name: th.zeros_like(self._vector) for name in _MOMENTS}
-            return {"step": th.zeros((), device=self._vector.device), **moments}
-        moments = {name: th.cat([state[name].flatten() for state in states]) for name in _MOMENTS}
-        return {"step": states[0]["step"].to(self._vector.device, copy=True), **moments}
+        for name in states[0] if states else ():
+            value: Any = states[0][name]
+            if name != "step":
+                value = th.cat([state[name].flatten() for state in states])
+            elif isinstance(value, th.Tensor):
+                value = value.to(self._vector.device, copy=True)
+            self._flat.state[self._vector][name] = value
 
     def _write_state(self) -> None:
-        step = self._state["step"] if self.group["fused"] else self._state["step"].cpu()
-        views = {name: self._views(self._state[name]) for name in _MOMENTS}
-        for index, parameter in enumerate(self.parameters):
-            state: dict[str, Any] = self.optimizer.state[parameter]
-            for name, value in {"step": step, **{name: views[name][index] for name in _MOMENTS}}.items():
-                if name in state:
-                    state[name].copy_(value)
-                else:
-                    state[name] = value.clone()
+        for name, value in self._flat.state[self._vector].items():
+            if name != "step":
+                views = self._views(value)
+            else:
+                # The fused kinds count on the parameters' device, the others on the CPU
+                moves = isinstance(value, th.Tensor) and not self.group["fused"]
+                views = [value.cpu() if moves else value] * len(self.parameters)
+            for parameter, view in zip(self.parameters, views, strict=True):
+                self._write(self.optimizer.state[parameter], name, view)
+
+    @staticmethod
+    def _write(state: dict[str, Any], name: str, value: Any) -> None:
+        if not isinstance(value, th.Tensor):
+            state[name] = value
+        elif name in state:
+            state[name].copy_(value)
+        else:
+            state[name] = value.clone()

@@ -1,4 +1,4 @@
-"""The entries of a rollout that a Gaussian policy's outputs are compared with, prepared for all minibatches at once."""
+"""The entries of a rollout that a policy's outputs are compared with, prepared for all minibatches at once."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -24,6 +24,7 @@ class Rows(NamedTuple):
     :param label_weights: One for a row with a label, zero for one without, and once the minibatches are known the weight
         of the row in the mean over the labeled ones; shape (rows,).
     :param teacher_std: Standard deviation of a teacher that gives it, shape (rows, action_dim).
+    :param teacher_logits: Logits of a teacher that gives them, shape (rows, k).
     """
 
     actions: th.Tensor
@@ -34,11 +35,12 @@ class Rows(NamedTuple):
     teacher_actions: th.Tensor
     label_weights: th.Tensor
     teacher_std: th.Tensor | None
+    teacher_logits: th.Tensor | None
 
     @property
     def labels(self) -> TeacherLabels:
         """The teacher's labels, as the imitation losses take them."""
-        return TeacherLabels(self.teacher_actions, self.label_weights > 0.0, self.teacher_std)
+        return TeacherLabels(self.teacher_actions, self.label_weights > 0.0, self.teacher_std, self.teacher_logits)
 
     def epoch(self, order: th.Tensor, minibatches: Minibatches, *, normalize_advantage: bool) -> "Rows":
         """
@@ -77,7 +79,7 @@ def rollout_rows(buffer: TeacherLabelsMixin, device: th.device) -> Rows:
     labels = buffer.labels(np.arange(len(buffer.actions)))
     columns = (buffer.actions, buffer.log_probs, buffer.values, buffer.advantages, buffer.returns)
     actions, *scalars = (th.as_tensor(column.astype(np.float32, copy=False), device=device) for column in columns)
-    of_teacher = (labels.actions, labels.labeled.float(), labels.std)
+    of_teacher = (labels.actions, labels.labeled.float(), labels.std, labels.logits)
     return Rows._make((actions, *(scalar.flatten() for scalar in scalars), *of_teacher))
 
 

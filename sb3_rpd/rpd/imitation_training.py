@@ -27,7 +27,7 @@ from sb3_rpd.common.teacher import Teacher
 from sb3_rpd.common.training_log import TrainingLog
 from sb3_rpd.fast_path.acting import fast_acting
 from sb3_rpd.fast_path.applicability import why_not_covered
-from sb3_rpd.fast_path.training import FastTraining
+from sb3_rpd.fast_path.training import FastTraining, variant
 from sb3_rpd.rpd.labeled_rollouts import LabeledRollouts
 from sb3_rpd.rpd.misplaced_teacher import naming_misplaced_teacher
 
@@ -131,6 +131,11 @@ class ImitationTraining(LabeledRollouts):
             if getattr(type(self), name) is not getattr(ImitationTraining, name):
                 return f"{type(self).__name__} has its own {name}()"
         return why_not_covered(self.policy, self.rollout_buffer, self._build_imitation_loss())
+
+    def training_path(self) -> str:
+        """:return: How iterations that imitate are trained, in a sentence: on the fast path in which variant, or why not."""
+        obstacle = "fast=False" if self.fast is False else self.why_not_fast()
+        return f"fast path: {variant(self.policy)}" if obstacle is None else f"plain path: {obstacle}"
 
     def _train_plain(self, settings: PPOLossSettings, imitation_loss: ImitationLoss | None, statistics: TrainingLog) -> None:
         self._train_epochs(partial(self._train_epoch, settings, imitation_loss), statistics)

@@ -77,7 +77,8 @@ class RPD(ImitationTraining, PPO):
     :param fast: Whether to train on the fast path: the same numbers up to rounding, in a fraction of the time. None takes it
         in iterations that imitate, where it covers the model, and otherwise the plain path, which is PPO to the last bit.
         True takes it also where nothing is imitated, and is an error where it does not cover the model; False never
-        takes it. ``why_not_fast()`` tells what keeps a model off it. An update whose clip range is 0 takes the plain path.
+        takes it. ``why_not_fast()`` tells what keeps a model off it, ``training_path()`` which variant of it is taken. An
+        update whose clip range is 0 takes the plain path.
     :param bf16: Compute the features of the observations in bfloat16 in training: for convolutional students, on a GPU or
         a CPU with instructions for it. Their parameters stay float32.
     """

@@ -292,6 +292,16 @@ class Doubling(nn.Linear):
         return 2.0 * super().forward(features)
 
 
+# name: (action space, arguments)
+DISTRIBUTIONS: dict[str, tuple[spaces.Space, dict[str, Any]]] = {
+    "gaussian": (ACTION_SPACES["box"], {}),
+    "categorical": (ACTION_SPACES["discrete"], {}),
+    "multicategorical": (ACTION_SPACES["multidiscrete"], {}),
+    "bernoulli": (ACTION_SPACES["multibinary"], {}),
+    "gsde": (ACTION_SPACES["box"], {"use_sde": True, "sde_sample_freq": 4}),
+    "squashed_gsde": (ACTION_SPACES["box"], {"use_sde": True, "policy_kwargs": {"squash_output": True}}),
+}
+
 CHANGES: dict[str, Callable[[ActorCriticPolicy, int], Any]] = {
     "none": lambda policy, n_steps: None,
     "log_std": lambda policy, n_steps: policy.log_std.sub_(0.1),
@@ -347,9 +357,10 @@ CHANGES: dict[str, Callable[[ActorCriticPolicy, int], Any]] = {
 }
 
 
-def rollout(algorithm: type[PPO], change: str, **kwargs: Any) -> dict[str, np.ndarray]:
-    env = make_vec_env(lambda: SpacesEnv(ACTION_SPACES["box"]), n_envs=3, seed=3)
-    model = algorithm("MlpPolicy", env, n_steps=15, batch_size=9, n_epochs=1, seed=5, device="cpu", **kwargs)
+def rollout(algorithm: type[PPO], change: str, distribution: str = "gaussian") -> dict[str, np.ndarray]:
+    action_space, arguments = DISTRIBUTIONS[distribution]
+    env = make_vec_env(lambda: SpacesEnv(action_space), n_envs=3, seed=3)
+    model = algorithm("MlpPolicy", env, n_steps=15, batch_size=9, n_epochs=1, seed=5, device="cpu", **arguments)
     model.set_logger(configure(None, []))
     _, callback = model._setup_learn(45, Meddling(CHANGES[change]))
     callback.on_training_start(locals(), globals())
@@ -365,6 +376,35 @@ def test_rollout_is_ppos_to_the_last_bit_whatever_a_callback_does(change: str) -
     for name, array in expected.items():
         assert array.dtype == actual[name].dtype
         np.testing.assert_array_equal(actual[name], array, err_msg=name)
+
+
+@pytest.mark.parametrize("change", ["none", "parameters", "patched_distribution", "hook_for_one_step", "another_head"])
+@pytest.mark.parametrize("distribution", [name for name in DISTRIBUTIONS if name != "gaussian"])
+def test_rollout_is_ppos_with_every_distribution(distribution: str, change: str) -> None:
+    if change == "another_head" and distribution not in ("gsde", "squashed_gsde"):
+        # Which here has two outputs
+        change = "layers_change_places"
+    expected, actual = rollout(PPO, change, distribution), rollout(RPD, change, distribution)
+    for name, array in expected.items():
+        assert array.dtype == actual[name].dtype
+        np.testing.assert_array_equal(actual[name], array, err_msg=name)
+
+
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+def test_every_step_is_fast_while_nobody_meddles(distribution: str) -> None:
+    """Also the first one, in which SB3's gSDE gets another attribute."""
+    action_space, arguments = DISTRIBUTIONS[distribution]
+    env = make_vec_env(lambda: SpacesEnv(action_space), n_envs=3, seed=3)
+    model = RPD("MlpPolicy", env, n_steps=15, batch_size=9, n_epochs=1, seed=5, device="cpu", **arguments)
+    calls: list[bool] = []
+
+    class Counting(BaseCallback):
+        def _on_step(self) -> bool:
+            calls.append(self.model.policy.forward._watch.is_unchanged())
+            return True
+
+    model.learn(45, callback=Counting())
+    assert calls == [True] * 15
 
 
 PATCHED_CLASSES = [

@@ -8,7 +8,9 @@ import pytest
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.buffers import RolloutBuffer
+from stable_baselines3.common.distributions import SquashedDiagGaussianDistribution
 from stable_baselines3.common.policies import ActorCriticCnnPolicy, ActorCriticPolicy, MultiInputActorCriticPolicy
+from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 from torch import nn
 
 from sb3_rpd.common.buffers import TeacherDictRolloutBuffer, TeacherRolloutBuffer, with_teacher_labels
@@ -47,10 +49,20 @@ def test_sb3s_policies_are_covered_with_every_loss(
 
 
 @pytest.mark.parametrize("action_space", [spaces.Discrete(3), spaces.MultiDiscrete([2, 3]), spaces.MultiBinary(2)])
-def test_discrete_actions(action_space: spaces.Space) -> None:
-    reason = why_not_covered(make_policy(action_space=action_space), make_buffer(), NLL())
-    assert reason is not None
-    assert "not a DiagGaussianDistribution" in reason
+def test_discrete_actions_are_covered(action_space: spaces.Space) -> None:
+    assert why_not_covered(make_policy(action_space=action_space), make_buffer(), NLL()) is None
+
+
+@pytest.mark.parametrize("squash_output", [False, True])
+def test_gsde_is_covered(squash_output: bool) -> None:
+    assert why_not_covered(make_policy(use_sde=True, squash_output=squash_output), make_buffer(), MSE()) is None
+
+
+def test_distribution_of_the_users_own() -> None:
+    policy = make_policy()
+    policy.action_dist = SquashedDiagGaussianDistribution(2)
+    reason = why_not_covered(policy, make_buffer(), MSE())
+    assert reason == "its actions have a SquashedDiagGaussianDistribution, whose gradient is not written out"
 
 
 METHODS = ("forward", "evaluate_actions", "predict_values", "extract_features", "_get_action_dist_from_latent")
@@ -114,10 +126,15 @@ def test_loss_that_is_not_a_mean_over_rows() -> None:
     assert "Median is not a mean over rows" in str(why_not_covered(make_policy(), make_buffer(), Median()))
 
 
-@pytest.mark.parametrize("option", ["amsgrad", "maximize", "capturable", "differentiable"])
+@pytest.mark.parametrize("option", ["capturable", "differentiable"])
 def test_options_of_adam(option: str) -> None:
     policy = make_policy(optimizer_kwargs={option: True})
-    assert why_not_covered(policy, make_buffer(), MSE()) == f"Adam's option {option}"
+    assert why_not_covered(policy, make_buffer(), MSE()) == f"its optimizer's option {option}"
+
+
+@pytest.mark.parametrize("optimizer_class", [th.optim.Adam, th.optim.AdamW, RMSpropTFLike])
+def test_optimizers_that_are_covered(optimizer_class: type[th.optim.Optimizer]) -> None:
+    assert why_not_covered(make_policy(optimizer_class=optimizer_class), make_buffer(), MSE()) is None
 
 
 def add_group(policy: ActorCriticPolicy) -> None:
@@ -131,9 +148,12 @@ def replace_layer(policy: ActorCriticPolicy) -> None:
 OPTIMIZERS: dict[str, tuple[Callable[[ActorCriticPolicy], Any], str]] = {
     "another": (
         lambda policy: setattr(policy, "optimizer", th.optim.SGD(policy.parameters(), 0.1)),
-        "SGD, not torch.optim.Adam",
+        "SGD, not Adam, AdamW or RMSpropTFLike",
     ),
-    "subclass": (lambda policy: setattr(policy, "optimizer", th.optim.AdamW(policy.parameters())), "AdamW"),
+    "subclass": (
+        lambda policy: setattr(policy, "optimizer", type("OwnAdam", (th.optim.Adam,), {})(policy.parameters())),
+        "OwnAdam",
+    ),
     "groups": (add_group, "in one group"),
     "layer_that_it_does_not_know": (replace_layer, "in one group"),
     "parameter_that_it_does_not_know": (lambda policy: setattr(policy, "extra", nn.Parameter(th.zeros(1))), "in one group"),

@@ -32,24 +32,6 @@ def test_arithmetic_on_all_minibatches_is_that_on_each(sizes: tuple[int, int], w
     assert largest.tolist() == [part.max() for part in cut(rows, batch_size)]
 
 
-@given(sizes=sizes, width=st.integers(1, 3))
-def test_one_value_for_each_minibatch_is_spread_over_its_rows(sizes: tuple[int, int], width: int) -> None:
-    n_rows, batch_size = sizes
-    minibatches = Minibatches(n_rows, batch_size)
-    values = np.arange(len(minibatches.sizes) * width, dtype=np.float64).reshape(-1, width)
-    expected = np.repeat(values, minibatches.sizes, axis=0)
-    assert minibatches.spread(th.from_numpy(values)).tolist() == expected.tolist()
-
-
-@given(sizes=sizes, data=st.data())
-def test_first_minibatches(sizes: tuple[int, int], data: st.DataObject) -> None:
-    minibatches = Minibatches(*sizes)
-    count = data.draw(st.integers(1, len(minibatches.sizes)))
-    first = minibatches.first(count)
-    assert first.sizes == minibatches.sizes[:count]
-    assert first.n_rows == sum(first.sizes)
-
-
 @pytest.mark.parametrize(
     ("n_rows", "batch_size", "expected"), [(7, 3, [3, 3, 1]), (6, 3, [3, 3]), (2, 3, [2]), (3, 1, [1, 1, 1])]
 )

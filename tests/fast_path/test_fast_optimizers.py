@@ -1,7 +1,6 @@
-"""Adam for all parameters at once, against torch's own Adam with torch's own clipping in float64."""
+"""Optimizers for all parameters at once, against themselves parameter by parameter with torch's own clipping in float64."""
 
 import copy
-import inspect
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -9,22 +8,22 @@ import pytest
 import torch as th
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.optim.adam import adam
+from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 from toy_minibatches import assert_equal_to_rounding
 
-from sb3_rpd.fast_path.optimizers import FastOptimizer, FlatAdam, FusedAdam
+from sb3_rpd.fast_path.optimizers import FastOptimizer, FlatOptimizer, FusedOptimizer
 
 SHAPES = ((3, 2), (2,), (), (1, 4))
-KINDS = (FlatAdam, FusedAdam)
+KINDS = (FlatOptimizer, FusedOptimizer)
 
 
-def make(**options: Any) -> th.optim.Adam:
+def make(optimizer: type[th.optim.Optimizer] = th.optim.Adam, **options: Any) -> Any:
     generator = th.Generator().manual_seed(0)
     parameters = [th.nn.Parameter(th.randn(shape, dtype=th.float64, generator=generator)) for shape in SHAPES]
-    return th.optim.Adam(parameters, **{"lr": 0.1} | options)
+    return optimizer(parameters, **{"lr": 0.1} | options)
 
 
-def parameters_of(optimizer: th.optim.Adam) -> list[th.nn.Parameter]:
+def parameters_of(optimizer: th.optim.Optimizer) -> list[th.nn.Parameter]:
     return optimizer.param_groups[0]["params"]
 
 
@@ -33,7 +32,7 @@ def gradients(seed: int) -> list[th.Tensor]:
     return [th.randn(shape, dtype=th.float64, generator=generator) for shape in SHAPES]
 
 
-def set_gradients(optimizer: th.optim.Adam, seed: int) -> None:
+def set_gradients(optimizer: th.optim.Optimizer, seed: int) -> None:
     for parameter, gradient in zip(parameters_of(optimizer), gradients(seed), strict=True):
         if parameter.grad is None:
             parameter.grad = gradient
@@ -41,21 +40,21 @@ def set_gradients(optimizer: th.optim.Adam, seed: int) -> None:
             parameter.grad.copy_(gradient)
 
 
-def plain_steps(optimizer: th.optim.Adam, seeds: range, max_grad_norm: float) -> None:
+def plain_steps(optimizer: th.optim.Optimizer, seeds: range, max_grad_norm: float) -> None:
     for seed in seeds:
         set_gradients(optimizer, seed)
         th.nn.utils.clip_grad_norm_(parameters_of(optimizer), max_grad_norm)
         optimizer.step()
 
 
-def fast_steps(kind: type[FastOptimizer], optimizer: th.optim.Adam, seeds: Iterable[int], max_grad_norm: float) -> None:
+def fast_steps(kind: type[FastOptimizer], optimizer: th.optim.Optimizer, seeds: Iterable[int], max_grad_norm: float) -> None:
     with kind(optimizer) as fast, th.no_grad():
         for seed in seeds:
             set_gradients(optimizer, seed)
             fast.step(max_grad_norm)
 
 
-def assert_same(fast: th.optim.Adam, plain: th.optim.Adam, tolerance: float = 1e-12) -> None:
+def assert_same(fast: th.optim.Optimizer, plain: th.optim.Optimizer, tolerance: float = 1e-12) -> None:
     """Parameters, groups, and state."""
     assert_equal_to_rounding([*parameters_of(fast)], [*parameters_of(plain)], tolerance)
     actual, expected = fast.state_dict(), plain.state_dict()
@@ -73,13 +72,26 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "weight_decay": {"weight_decay": 0.1},
     "fused": {"fused": True},
     "foreach": {"foreach": True},
+    "amsgrad": {"amsgrad": True},
+    "maximize": {"maximize": True},
+    "adamw": {"optimizer": th.optim.AdamW},
+    "adamw_with_much_decay": {"optimizer": th.optim.AdamW, "weight_decay": 0.3},
+    "rmsprop": {"optimizer": RMSpropTFLike},
+    "rmsprop_as_in_a2c": {"optimizer": RMSpropTFLike, "alpha": 0.99, "eps": 1e-5, "weight_decay": 0.0},
+    "rmsprop_with_everything": {
+        "optimizer": RMSpropTFLike,
+        "alpha": 0.7,
+        "momentum": 0.5,
+        "centered": True,
+        "weight_decay": 0.1,
+    },
 }
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("options", OPTIONS)
 @pytest.mark.parametrize("max_grad_norm", [0.0, 0.5, 1e6])
-def test_steps_are_those_of_adam(kind: type[FastOptimizer], options: str, max_grad_norm: float) -> None:
+def test_steps_are_those_of_the_optimizer(kind: type[FastOptimizer], options: str, max_grad_norm: float) -> None:
     """Three trainings: one that finds no state, two that find one, with a new learning rate for the last."""
     fast, plain = make(**OPTIONS[options]), make(**OPTIONS[options])
     for training in range(3):
@@ -100,7 +112,7 @@ def test_kinds_can_take_turns(turns: list[str]) -> None:
         if kind == "plain":
             plain_steps(mixed, seeds, 0.5)
         else:
-            fast_steps(FlatAdam if kind == "flat" else FusedAdam, mixed, seeds, 0.5)
+            fast_steps(FlatOptimizer if kind == "flat" else FusedOptimizer, mixed, seeds, 0.5)
         plain_steps(plain, seeds, 0.5)
     assert_same(mixed, plain)
 
@@ -110,7 +122,7 @@ def test_first_step_by_hand() -> None:
     optimizer = make(lr=0.25, eps=0.5)
     before = [parameter.detach().clone() for parameter in parameters_of(optimizer)]
     norm = sum(float((gradient**2).sum()) for gradient in gradients(0)) ** 0.5
-    fast_steps(FlatAdam, optimizer, range(1), 0.5)
+    fast_steps(FlatOptimizer, optimizer, range(1), 0.5)
     for parameter, old, gradient in zip(parameters_of(optimizer), before, gradients(0), strict=True):
         clipped = gradient * 0.5 / (norm + 1e-6)
         assert_equal_to_rounding(parameter.detach(), old - 0.25 * clipped / (clipped.abs() + 0.5), 1e-10)
@@ -176,7 +188,7 @@ def test_everything_is_left_in_its_place_also_by_an_error(kind: type[FastOptimiz
 def test_nothing_is_shared_after_a_first_training() -> None:
     """Moments that were views of one vector would keep all of it alive, and would be saved whole with each."""
     optimizer = make()
-    fast_steps(FlatAdam, optimizer, range(2), 0.5)
+    fast_steps(FlatOptimizer, optimizer, range(2), 0.5)
     tensors = [state[name] for state in optimizer.state.values() for name in ("exp_avg", "exp_avg_sq", "step")]
     storages = {tensor.untyped_storage().data_ptr() for tensor in tensors}
     assert len(storages) == len(tensors)
@@ -201,20 +213,20 @@ def test_gradient_that_is_not_finite_spoils_the_same_parameters_as_in_torch(kind
     assert parameters_of(fast)[1][0].isnan()
 
 
-# ---------------------------------------------------------------- what FlatAdam is for
+# ---------------------------------------------------------------- what one vector is for
 
 
-def train_one_alone(optimizer: th.optim.Adam) -> None:
+def train_one_alone(optimizer: th.optim.Optimizer) -> None:
     parameters_of(optimizer)[0].grad = gradients(0)[0]
     optimizer.step()
 
 
-def train_unevenly(optimizer: th.optim.Adam) -> None:
+def train_unevenly(optimizer: th.optim.Optimizer) -> None:
     train_one_alone(optimizer)
     plain_steps(optimizer, range(1), 0.5)
 
 
-WATCHED: dict[str, Callable[[th.optim.Adam], Any]] = {
+WATCHED: dict[str, Callable[[th.optim.Optimizer], Any]] = {
     "some_parameters_without_state": train_one_alone,
     "different_numbers_of_steps": train_unevenly,
     "hook_before_a_step": lambda optimizer: optimizer.register_step_pre_hook(lambda *args: None),
@@ -225,42 +237,18 @@ WATCHED: dict[str, Callable[[th.optim.Adam], Any]] = {
 
 
 @pytest.mark.parametrize("change", WATCHED)
-def test_what_flat_adam_would_pass_over_is_left_to_the_optimizer(change: str) -> None:
+def test_what_one_vector_would_pass_over_is_left_to_the_optimizer(change: str) -> None:
     optimizer = make()
-    assert FlatAdam.fits(optimizer)
+    assert FlatOptimizer.fits(optimizer)
     plain_steps(optimizer, range(1), 0.5)
-    assert FlatAdam.fits(optimizer)
+    assert FlatOptimizer.fits(optimizer)
     optimizer = make()
     WATCHED[change](optimizer)
-    assert not FlatAdam.fits(optimizer)
+    assert not FlatOptimizer.fits(optimizer)
 
 
 def test_hooks_are_called_by_the_other_kind() -> None:
     optimizer, calls = make(), []
     optimizer.register_step_post_hook(lambda *args: calls.append("after"))
-    fast_steps(FusedAdam, optimizer, range(3), 0.5)
+    fast_steps(FusedOptimizer, optimizer, range(3), 0.5)
     assert calls == ["after"] * 3
-
-
-# ---------------------------------------------------------------- torch
-
-
-def test_torchs_functional_adam_is_still_the_class() -> None:
-    """Notices when a new torch has changed the function that FlatAdam calls."""
-    names = [*inspect.signature(adam).parameters]
-    assert names[:6] == ["params", "grads", "exp_avgs", "exp_avg_sqs", "max_exp_avg_sqs", "state_steps"]
-    assert {"fused", "amsgrad", "beta1", "beta2", "lr", "weight_decay", "eps", "maximize"} <= {*names}
-    optimizer = make(weight_decay=0.1)
-    state: list[list[th.Tensor]] = [
-        [parameter.detach().clone() for parameter in parameters_of(optimizer)],
-        [th.zeros(shape, dtype=th.float64) for shape in SHAPES],
-        [th.zeros(shape, dtype=th.float64) for shape in SHAPES],
-        [th.zeros(()) for _ in SHAPES],
-    ]
-    values, averages, squares, counts = state
-    for seed in range(3):
-        constants = {"lr": 0.1, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.1}
-        adam(values, gradients(seed), averages, squares, [], counts, fused=True, amsgrad=False, maximize=False, **constants)
-    plain_steps(optimizer, range(3), 1e6)
-    assert_equal_to_rounding(values, [parameter.detach() for parameter in parameters_of(optimizer)])
-    assert [float(count) for count in counts] == [3.0] * len(SHAPES)

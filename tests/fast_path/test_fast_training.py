@@ -19,7 +19,7 @@ from toy_envs import ACTION_SPACES, IMAGE_SPACE, SpacesEnv, scripted_teacher
 
 from sb3_rpd import RPD
 from sb3_rpd.fast_path.networks import AutogradNetworks, PerceptronNetworks
-from sb3_rpd.fast_path.optimizers import FlatAdam, FusedAdam
+from sb3_rpd.fast_path.optimizers import FlatOptimizer, FusedOptimizer
 from sb3_rpd.fast_path.training import FastTraining
 
 pytestmark = pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")
@@ -147,7 +147,11 @@ def test_kinds_of_networks_and_optimizers(monkeypatch: pytest.MonkeyPatch) -> No
     freeze("log_std")(frozen)
     train(frozen, 1)
     kinds = [(type(training._networks), type(training._optimizer)) for training in entered]
-    assert kinds == [(PerceptronNetworks, FlatAdam), (AutogradNetworks, FusedAdam), (AutogradNetworks, FusedAdam)]
+    assert kinds == [
+        (PerceptronNetworks, FlatOptimizer),
+        (AutogradNetworks, FusedOptimizer),
+        (AutogradNetworks, FusedOptimizer),
+    ]
 
 
 @pytest.mark.parametrize("images", [False, True])

@@ -12,6 +12,7 @@ from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 from torch import nn
 from toy_envs import ACTION_SPACES, DICT_SPACE, IMAGE_SPACE, SpacesEnv, scripted_teacher
 from toy_students import assert_close
@@ -76,6 +77,9 @@ CASES: dict[str, tuple[spaces.Space | None, dict[str, Any]]] = {
     "max_grad_norm": (None, {"max_grad_norm": 0.01}),
     "target_kl": (None, {"target_kl": 1e-3, "learning_rate": 1e-2, "n_epochs": 6}),
     "adam_options": (None, policy(optimizer_kwargs={"betas": (0.8, 0.9), "eps": 1e-4, "weight_decay": 0.1})),
+    "adamw": (None, policy(optimizer_class=th.optim.AdamW, optimizer_kwargs={"eps": 1e-5, "weight_decay": 0.1})),
+    "rmsprop": (None, policy(optimizer_class=RMSpropTFLike, optimizer_kwargs={"eps": 1e-5})),
+    "amsgrad": (None, policy(optimizer_kwargs={"amsgrad": True, "eps": 1e-5})),
     "wide_noise": (None, policy(log_std_init=1.0)),
     "l1": (None, {"imitation_loss": L1()}),
     "huber": (None, {"imitation_loss": Huber(delta=0.3)}),
@@ -274,13 +278,10 @@ def separate_groups(parameters: Any, **kwargs: Any) -> th.optim.Adam:
 
 
 NOT_COVERED: dict[str, tuple[str, dict[str, Any]]] = {
-    "discrete": ("CategoricalDistribution", {}),
-    "gsde": ("StateDependentNoiseDistribution", {"use_sde": True}),
     "policy": ("OwnEvaluation has its own evaluate_actions", {"policy": OwnEvaluation}),
     "buffer": ("rollout buffer.*OwnBuffer", {"rollout_buffer_class": OwnBuffer}),
     "loss": ("OwnMean", {"imitation_loss": OwnMean()}),
-    "optimizer": ("AdamW", policy(optimizer_class=th.optim.AdamW)),
-    "amsgrad": ("amsgrad", policy(optimizer_kwargs={"amsgrad": True})),
+    "optimizer": ("SGD", policy(optimizer_class=th.optim.SGD)),
     "groups": ("one group", policy(optimizer_class=separate_groups)),
     "algorithm": ("OwnStep has its own _optimizer_step", {}),
 }
@@ -289,11 +290,10 @@ NOT_COVERED: dict[str, tuple[str, dict[str, Any]]] = {
 @pytest.mark.parametrize("obstacle", NOT_COVERED)
 def test_what_is_not_covered_trains_on_the_plain_path(obstacle: str, monkeypatch: pytest.MonkeyPatch) -> None:
     message, arguments = NOT_COVERED[obstacle]
-    space = ACTION_SPACES["discrete"] if obstacle == "discrete" else BOX
     algorithm = OwnStep if obstacle == "algorithm" else RPD
-    env = make_vec_env(lambda: SpacesEnv(space), n_envs=N_ENVS, seed=3)
+    env = make_vec_env(lambda: SpacesEnv(BOX), n_envs=N_ENVS, seed=3)
     common: dict[str, Any] = {"policy": "MlpPolicy", "n_steps": 12, "batch_size": 8, "device": "cpu"}
-    common |= {"teacher": scripted_teacher(space), **arguments}
+    common |= {"teacher": scripted_teacher(BOX), **arguments}
     with pytest.raises(ValueError, match=f"fast=True, but the fast path does not cover this model: .*{message}"):
         algorithm(env=env, **common, fast=True)
     entered = count_fast_trainings(monkeypatch)
@@ -301,6 +301,25 @@ def test_what_is_not_covered_trains_on_the_plain_path(obstacle: str, monkeypatch
     assert model.why_not_fast() is not None
     model.learn(24)
     assert not entered
+
+
+@pytest.mark.parametrize(
+    ("case", "arguments", "said"),
+    [
+        ("defaults", {}, "fast path: DiagGaussianDistribution in closed form, layers by the chain rule, Adam on one vector"),
+        ("adamw", {}, "fast path: DiagGaussianDistribution in closed form, layers by the chain rule, AdamW on one vector"),
+        ("gelu", {}, "fast path: DiagGaussianDistribution in closed form, networks by autograd, Adam"),
+        (
+            "defaults",
+            {"use_sde": True},
+            "fast path: StateDependentNoiseDistribution in closed form, layers by the chain rule, ",
+        ),
+        ("defaults", {"fast": False}, "plain path: fast=False"),
+        ("defaults", {"imitation_loss": OwnMean()}, "plain path: the imitation loss OwnMean is not a mean over rows"),
+    ],
+)
+def test_variant_is_said(case: str, arguments: dict[str, Any], said: str) -> None:
+    assert make(case, **arguments).training_path().startswith(said)
 
 
 def test_frozen_extractor_stays_frozen() -> None:
