@@ -10,6 +10,7 @@
 #   make type       mypy                               make doc        the documentation, in docs/_build/html
 #   make dist       the packages of a release, in dist, checked
 #   make bench      the benchmarks (records in runs/bench; SB3_DISTILL=FOLDER, a copy of sb3_distill, compares with that as well)
+#   make vla        a small vision-language-action model from nothing: recorded, trained, evaluated (VLA_ARGS=..., in runs/vla)
 #   make evidence   the runs behind docs/results that are missing, then the report (SUITES=fast, PROCESSES=2, EVIDENCE_ARGS=...)
 #   make clean      remove the virtual environment and everything built
 
@@ -17,7 +18,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-newest test-sb3 test-transformers test-lerobot commit-checks lint format type doc dist bench evidence clean
+.PHONY: help demo test test-newest test-sb3 test-transformers test-lerobot commit-checks lint format type doc dist bench vla evidence clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -135,6 +136,10 @@ bench: $(VENV)/.extra-extra $(VENV)/.extra-openvla $(VENV)/.extra-contrib
 	mkdir -p runs/bench
 	$(BIN)/python benchmarks/training_speed.py --json runs/bench/training_speed.json $(if $(SB3_DISTILL),--ppd $(SB3_DISTILL))
 	for benchmark in $(BENCHMARKS); do $(BIN)/python benchmarks/$$benchmark.py --json runs/bench/$$benchmark.json; done
+
+# It may be ended and started again at any time
+vla: $(VENV)/.extra-demonstrations $(VENV)/.extra-finetuning
+	$(BIN)/python -m experiments.vla --to runs/vla $(VLA_ARGS)
 
 SUITES ?= fast maniskill2
 PROCESSES ?= 1
