@@ -1,6 +1,7 @@
 """``sb3-rpd finetune``: trains OpenVLA on demonstrations."""
 
 import argparse
+import sys
 from dataclasses import fields
 
 from sb3_rpd.cli.options import Commands
@@ -68,15 +69,19 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     :return: The exit status.
     """
     numbers = {name: getattr(arguments, name) for name in _HELP}
-    finetune(
-        arguments.checkpoint,
-        arguments.data,
-        arguments.to,
-        Recipe(**{**numbers, "lora_rank": numbers["lora_rank"] or None}),
-        unnorm_key=arguments.unnorm_key,
-        camera=arguments.camera,
-        convert_actions=None if arguments.convert_actions == "none" else arguments.convert_actions,
-        device=arguments.device,
-        show=lambda line: print(line, flush=True),
-    )
+    try:
+        finetune(
+            arguments.checkpoint,
+            arguments.data,
+            arguments.to,
+            Recipe(**{**numbers, "lora_rank": numbers["lora_rank"] or None}),
+            unnorm_key=arguments.unnorm_key,
+            camera=arguments.camera,
+            convert_actions=None if arguments.convert_actions == "none" else arguments.convert_actions,
+            device=arguments.device,
+            show=lambda line: print(line, flush=True),
+        )
+    except KeyboardInterrupt:
+        print(f"\n{arguments.to}: stopped; the same command goes on", file=sys.stderr)
+        return 130
     return 0

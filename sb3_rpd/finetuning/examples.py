@@ -98,6 +98,25 @@ def to_data_units(convert_actions: Any) -> ActionConversion:
     return conversion.inverse
 
 
+def check_labels(actions: np.ndarray, *, gripper: bool) -> None:
+    """
+    :param actions: Labels in the units that the network is to speak in, shape (n, action_dim).
+    :param gripper: Whether the last number is a gripper, which is not scaled.
+    :raises ValueError: if there are no words for them.
+    """
+    if not np.issubdtype(actions.dtype, np.floating):
+        raise ValueError(
+            "OpenVLA answers with numbers of a Box, and these demonstrations' actions are choices of a Discrete space: it "
+            "cannot be trained on them."
+        )
+    low, high = float(actions[:, -1].min()), float(actions[:, -1].max())
+    if gripper and (low < -1.01 or high > 1.01):
+        raise ValueError(
+            f"The demonstrations' gripper, converted, goes from {low:g} to {high:g}, and there are words for -1 to 1 only: "
+            "choose another convert_actions; None scales the last number as it does the others."
+        )
+
+
 class Examples:
     """
     Demonstrations as a network takes them.

@@ -12,7 +12,7 @@ import torch as th
 from sb3_rpd.demonstrations import Demonstrations, read_demonstrations
 from sb3_rpd.demonstrations.files import write_json
 from sb3_rpd.finetuning.adapters import add_adapters
-from sb3_rpd.finetuning.examples import Examples, action_statistics, to_data_units
+from sb3_rpd.finetuning.examples import Examples, action_statistics, check_labels, to_data_units
 from sb3_rpd.finetuning.objective import Objective
 from sb3_rpd.finetuning.published import write_checkpoint
 from sb3_rpd.finetuning.recipe import Recipe
@@ -78,7 +78,7 @@ def finetune(
     :param show: Called with lines of progress.
     :return: What came of it.
     :raises TeacherError: if the checkpoint cannot be used.
-    :raises ValueError: if ``to`` holds something else, or an argument makes no sense.
+    :raises ValueError: if ``to`` holds something else, an argument makes no sense, or there are no words for the actions.
     """
     name = "demonstrations"
     if isinstance(data, (str, Path)):
@@ -125,8 +125,10 @@ class _Job:
     def statistics(self) -> dict[str, Any]:
         """What stands in dataset_statistics.json for the demonstrations."""
         actions = to_data_units(self.convert_actions)(self.demonstrations.actions)
+        gripper = self.convert_actions is not None
+        check_labels(actions, gripper=gripper)
         return {
-            "action": action_statistics(actions, gripper=self.convert_actions is not None),
+            "action": action_statistics(actions, gripper=gripper),
             "num_transitions": len(actions),
             "num_trajectories": len(np.unique(self.demonstrations.episodes)),
         }

@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sb3_rpd.demonstrations import Demonstrations
-from sb3_rpd.finetuning.examples import Examples, action_statistics, pieces, rows_of_step, spread_rows, to_data_units
+from sb3_rpd.finetuning.examples import (
+    Examples,
+    action_statistics,
+    check_labels,
+    pieces,
+    rows_of_step,
+    spread_rows,
+    to_data_units,
+)
 from sb3_rpd.teachers.openvla.actions import ActionDecoder, bin_values, words_for
 from sb3_rpd.teachers.openvla.checkpoint import read_json
 from sb3_rpd.teachers.openvla.config import OpenVLAConfig
@@ -78,6 +86,15 @@ def test_units_without_a_way_back_are_refused() -> None:
     np.testing.assert_array_equal(to_data_units(None)(np.array([[0.3, -1.0]])), [[0.3, -1.0]])
     with pytest.raises(ValueError, match="cannot be undone"):
         to_data_units(lambda actions: actions)
+
+
+def test_labels_that_there_are_no_words_for_are_refused() -> None:
+    check_labels(np.array([[7.0, -1.0], [0.0, 1.0]]), gripper=True)
+    check_labels(np.array([[7.0, 0.04]]), gripper=False)
+    with pytest.raises(ValueError, match=r"goes from 0 to 255, and there are words for -1 to 1 only"):
+        check_labels(np.array([[0.0, 0.0], [0.0, 255.0]]), gripper=True)
+    with pytest.raises(ValueError, match="choices of a Discrete space"):
+        check_labels(np.array([[1], [0]]), gripper=False)
 
 
 @given(st.integers(1, 20), st.integers(1, 8), st.integers(0, 1000))
