@@ -27,28 +27,30 @@ class Evaluation:
 
     :param step: After how many steps.
     :param loss: Mean of the steps' losses since the test before.
+    :param held_out_loss: See ``HeldOutErrors``.
     :param token_error: See ``HeldOutErrors``.
     :param action_error: See ``HeldOutErrors``.
     """
 
     step: int
     loss: float
+    held_out_loss: float
     token_error: float
     action_error: float
 
     def __str__(self) -> str:
         return (
-            f"loss {self.loss:.3f}, held out: {100 * self.token_error:.0f}% of the words wrong, action error "
-            f"{self.action_error:.3f}"
+            f"loss {self.loss:.3f}, held out {self.held_out_loss:.3f}, {100 * self.token_error:.0f}% of the words wrong, "
+            f"action error {self.action_error:.3f}"
         )
 
 
 def best_of(evaluations: Sequence[Evaluation]) -> Evaluation:
     """
     :param evaluations: Tests, in the order of their steps.
-    :return: The one with the least action error, the first of several.
+    :return: The one with the least loss on held-out frames, the first of several.
     """
-    return min(evaluations, key=lambda one: one.action_error)
+    return min(evaluations, key=lambda one: one.held_out_loss)
 
 
 class Training:
@@ -161,7 +163,7 @@ class Training:
         training = model.language_model.training
         model.eval()
         with self._precision(device):
-            errors = held_out_errors(model, self._held_out, self._test_rows, self._recipe.batch_size)
+            errors = held_out_errors(self._objective, self._held_out, self._test_rows, self._recipe.batch_size)
         model.language_model.train(training)
         self.evaluations.append(Evaluation(done, float(np.mean(self._losses)), **asdict(errors)))
         self._losses.clear()

@@ -158,7 +158,7 @@ def test_the_best_weights_are_kept(tiny: Path, demonstrations: Demonstrations, t
     done = finetune(tiny, demonstrations, tmp_path / "out", recipe, device="cpu", show=QUIET)
 
     assert [one.step for one in done.evaluations] == list(range(1, 13))
-    assert done.best.action_error == min(one.action_error for one in done.evaluations)
+    assert done.best.held_out_loss == min(one.held_out_loss for one in done.evaluations)
     assert done.best.step < 12
     assert_equal(weights(tmp_path / "out"), weights(tmp_path / f"out/step-{done.best.step:05d}"))
     assert not list((tmp_path / "out/training").glob("*.safetensors"))
