@@ -1,10 +1,9 @@
 """``sb3-rpd finetune``: trains OpenVLA on demonstrations."""
 
 import argparse
-import sys
 from dataclasses import fields
 
-from sb3_rpd.cli.options import Commands
+from sb3_rpd.cli.options import Commands, HelpFormatter, example, say
 from sb3_rpd.finetuning import Recipe, finetune
 from sb3_rpd.teachers.units import CONVERSIONS
 
@@ -33,9 +32,10 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser(
         "finetune",
         help="train OpenVLA on demonstrations",
-        description="Train an OpenVLA checkpoint on demonstrations, with LoRA or with all its weights, and write a "
-        "checkpoint. Ended and started again with the same arguments, it goes on.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description="Train an OpenVLA checkpoint on demonstrations, with LoRA or with all its weights, and write another.\n"
+        "Ended and started again with the same arguments, it goes on.",
+        epilog=example("sb3-rpd finetune openvla/openvla-7b --data demos/ --to tuned/"),
+        formatter_class=HelpFormatter,
     )
     parser.add_argument("checkpoint", help="a folder, or a repository on the Hugging Face hub")
     parser.add_argument("--data", required=True, help="folder of demonstrations, as `sb3-rpd record` writes it")
@@ -70,7 +70,7 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     """
     numbers = {name: getattr(arguments, name) for name in _HELP}
     try:
-        finetune(
+        done = finetune(
             arguments.checkpoint,
             arguments.data,
             arguments.to,
@@ -79,9 +79,10 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
             camera=arguments.camera,
             convert_actions=None if arguments.convert_actions == "none" else arguments.convert_actions,
             device=arguments.device,
-            show=lambda line: print(line, flush=True),
+            show=say,
         )
     except KeyboardInterrupt:
-        print(f"\n{arguments.to}: stopped; the same command goes on", file=sys.stderr)
+        say(f"\n{arguments.to}: stopped; the same command goes on")
         return 130
+    print(f"{done.folder} (unnorm_key {done.unnorm_key!r}): step {done.best.step}, {done.best}")
     return 0

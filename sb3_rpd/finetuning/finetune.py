@@ -61,7 +61,7 @@ def finetune(
     Train a checkpoint on demonstrations, and write one that ``OpenVLATeacher`` and OpenVLA's own code read.
 
     Interrupted and called again with the same arguments, it goes on from the last state that was saved, and ends with the same
-    weights. Called once more, it only says what came of it. The folder ``training`` beside the weights has recipe and log.
+    weights. Called once more, it returns what came of it. The folder ``training`` beside the weights has recipe and log.
 
     :param checkpoint: The checkpoint: a folder, or the id of a repository on the Hugging Face hub.
     :param data: The demonstrations: a folder that ``read_demonstrations`` reads, or what it returns.
@@ -103,9 +103,7 @@ def finetune(
         for path in log.parent.glob("*.safetensors"):
             path.unlink()
     tests = [Evaluation(**one) for one in json.loads(log.read_text(encoding="utf-8"))]
-    done = FineTuning(job.to, job.unnorm_key, tuple(tests))
-    show(f"{to} (unnorm_key {job.unnorm_key!r}) has the weights of step {done.best.step}: {done.best}")
-    return done
+    return FineTuning(job.to, job.unnorm_key, tuple(tests))
 
 
 @dataclass(frozen=True)
