@@ -11,6 +11,7 @@
 #   make dist       the packages of a release, in dist, checked
 #   make bench      the benchmarks (records in runs/bench; SB3_DISTILL=FOLDER, a copy of sb3_distill, compares with that as well,
 #                   and after `make sbx` with SBX)
+#   make vla        a small vision-language-action model from nothing: recorded, trained, evaluated (VLA_ARGS=..., in runs/vla)
 #   make evidence   the runs behind docs/results that are missing, then the report (SUITES=fast, PROCESSES=2, EVIDENCE_ARGS=...)
 #   make clean      remove the virtual environment and everything built
 
@@ -18,7 +19,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-newest test-sb3 test-transformers test-lerobot commit-checks lint format type doc dist sbx bench evidence clean
+.PHONY: help demo test test-newest test-sb3 test-transformers test-lerobot commit-checks lint format type doc dist sbx bench vla evidence clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -146,6 +147,10 @@ bench: $(VENV)/.extra-extra $(VENV)/.extra-openvla $(VENV)/.extra-contrib
 	$(BIN)/python benchmarks/training_speed.py --json runs/bench/training_speed.json $(if $(SB3_DISTILL),--ppd $(SB3_DISTILL)) \
 		$(if $(wildcard $(VENV)-sbx/.ready),--sbx $(VENV)-sbx/bin/python)
 	for benchmark in $(BENCHMARKS); do $(BIN)/python benchmarks/$$benchmark.py --json runs/bench/$$benchmark.json; done
+
+# It may be ended and started again at any time
+vla: $(VENV)/.extra-demonstrations $(VENV)/.extra-finetuning
+	$(BIN)/python -m experiments.vla --to runs/vla $(VLA_ARGS)
 
 SUITES ?= fast maniskill2
 PROCESSES ?= 1

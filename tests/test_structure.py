@@ -14,6 +14,7 @@ FLOORS = (
     "teachers",
     "evaluation",
     "demonstrations",
+    "finetuning",
     "rpd",
     "recurrent_rpd",
     "maskable_rpd",

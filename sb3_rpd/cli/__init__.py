@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import gymnasium as gym
 
 from sb3_rpd import __version__
-from sb3_rpd.cli import check, evaluate, export, record, serve, train
+from sb3_rpd.cli import check, evaluate, export, finetune, record, serve, train
 from sb3_rpd.common.errors import ExportError, TeacherError
 from sb3_rpd.envs import RenderingUnavailableError
 
 #: Each module is a command: ``add(commands)`` declares it, and sets ``run(parser, arguments)``, which returns the exit status.
-COMMANDS = (train, evaluate, record, export, serve, check)
+COMMANDS = (train, evaluate, record, finetune, export, serve, check)
 
 #: What is the user's to put right, and said in one sentence.
 _MISTAKES = (TeacherError, ExportError, RenderingUnavailableError, gym.error.Error, ImportError, OSError, ValueError)

@@ -76,6 +76,9 @@ class RecurrentRPD(ImitationTraining, RecurrentPPO):  # type: ignore[misc]
         """
         return why_not_whole(self.policy)
 
+    def _fast_variant(self) -> str:
+        return "whole sequences through the LSTM"
+
     def _train_fast(self, settings: PPOLossSettings, imitation_loss: ImitationLoss | None, statistics: TrainingLog) -> None:
         with whole_sequences(self.policy):
             self._train_plain(settings, imitation_loss, statistics)

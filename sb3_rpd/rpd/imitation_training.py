@@ -135,7 +135,10 @@ class ImitationTraining(LabeledRollouts):
     def training_path(self) -> str:
         """:return: How iterations that imitate are trained, in a sentence: on the fast path in which variant, or why not."""
         obstacle = "fast=False" if self.fast is False else self.why_not_fast()
-        return f"fast path: {variant(self.policy)}" if obstacle is None else f"plain path: {obstacle}"
+        return f"fast path: {self._fast_variant()}" if obstacle is None else f"plain path: {obstacle}"
+
+    def _fast_variant(self) -> str:
+        return variant(self.policy)
 
     def _train_plain(self, settings: PPOLossSettings, imitation_loss: ImitationLoss | None, statistics: TrainingLog) -> None:
         self._train_epochs(partial(self._train_epoch, settings, imitation_loss), statistics)

@@ -54,12 +54,12 @@ _LEAN = (0.60, 4.0, 0.6)
 _DOWN = np.array([0.0, 1.0, 0.0, 0.0])
 
 
-def _ramp(values: np.ndarray, low: float, high: float) -> np.ndarray:
+def ramp(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """0 up to ``low``, 1 from ``high`` on, linear between them."""
     return np.asarray(np.clip((values - low) / (high - low), 0.0, 1.0))
 
 
-def _toward(offset: np.ndarray, height: np.ndarray) -> np.ndarray:
+def toward(offset: np.ndarray, height: np.ndarray) -> np.ndarray:
     """
     The way to a place at ``offset``, from above: first up to ``height`` over it, then also sideways.
 
@@ -67,11 +67,11 @@ def _toward(offset: np.ndarray, height: np.ndarray) -> np.ndarray:
     :param height: How far over the place to be, given how far aside it is, shape (n,).
     """
     climb = offset[:, 2] + height
-    freely = 1 - _ramp(climb, 0.01, 0.03)
+    freely = 1 - ramp(climb, 0.01, 0.03)
     return np.column_stack([offset[:, :2] * freely[:, np.newaxis], climb])
 
 
-def _funnel(aside: np.ndarray) -> np.ndarray:
+def funnel(aside: np.ndarray) -> np.ndarray:
     """How far above a place the hand must be that is so far aside."""
     return np.asarray(np.clip((aside - _FUNNEL_FREE) * _FUNNEL_SLOPE, 0.0, _FUNNEL_TOP))
 
@@ -94,16 +94,16 @@ def _grasp(state: CubeState) -> _Grasp:
     offset = state.cube_position - state.tcp_position
     distance = np.linalg.norm(offset, axis=1)
     opening = state.finger_positions.sum(axis=1)
-    narrow = 1 - _ramp(opening, _CLOSED, _OPEN)
+    narrow = 1 - ramp(opening, _CLOSED, _OPEN)
     # not where the fingers have closed on nothing: there they have to open first
-    could_hold = _ramp(opening, *_EMPTY)
-    close = (1 - _ramp(distance - _NEAR_SLACK * narrow * could_hold, *_NEAR)) * could_hold
+    could_hold = ramp(opening, *_EMPTY)
+    close = (1 - ramp(distance - _NEAR_SLACK * narrow * could_hold, *_NEAR)) * could_hold
     # fingers that are not open yet would come down on top of the cube
-    height = np.maximum(_funnel(np.linalg.norm(offset[:, :2], axis=1)), _FUNNEL_TOP * narrow * _ramp(distance, *_OUTSIDE))
-    return _Grasp(_toward(offset, height), close, held=close * narrow)
+    height = np.maximum(funnel(np.linalg.norm(offset[:, :2], axis=1)), _FUNNEL_TOP * narrow * ramp(distance, *_OUTSIDE))
+    return _Grasp(toward(offset, height), close, held=close * narrow)
 
 
-def _blend(first: np.ndarray, second: np.ndarray, weight: np.ndarray) -> np.ndarray:
+def blend(first: np.ndarray, second: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return np.asarray(first + weight[:, np.newaxis] * (second - first))
 
 
@@ -111,21 +111,21 @@ def _lift(state: CubeState) -> np.ndarray:
     grasp = _grasp(state)
     to_goal = np.zeros_like(grasp.move)
     to_goal[:, 2] = state.goal_position[:, 2] + _LIFT_MARGIN - state.cube_position[:, 2]
-    return _delta_pose(state, _blend(grasp.move, to_goal, grasp.held), grasp.close)
+    return delta_pose(state, blend(grasp.move, to_goal, grasp.held), grasp.close)
 
 
 def _pick(state: CubeState) -> np.ndarray:
     grasp = _grasp(state)
-    return _delta_pose(state, _blend(grasp.move, state.goal_position - state.cube_position, grasp.held), grasp.close)
+    return delta_pose(state, blend(grasp.move, state.goal_position - state.cube_position, grasp.held), grasp.close)
 
 
 def _stack(state: CubeState) -> np.ndarray:
     grasp = _grasp(state)
     to_goal = state.goal_position - state.cube_position
     aside = np.linalg.norm(to_goal[:, :2], axis=1)
-    placed = (1 - _ramp(aside, *_PLACED_ASIDE)) * (1 - _ramp(np.abs(to_goal[:, 2]), *_PLACED_HEIGHT))
-    move = _blend(grasp.move, _toward(to_goal, _funnel(aside)), grasp.held)
-    return _delta_pose(state, move * (1 - placed)[:, np.newaxis], grasp.close * (1 - placed))
+    placed = (1 - ramp(aside, *_PLACED_ASIDE)) * (1 - ramp(np.abs(to_goal[:, 2]), *_PLACED_HEIGHT))
+    move = blend(grasp.move, toward(to_goal, funnel(aside)), grasp.held)
+    return delta_pose(state, move * (1 - placed)[:, np.newaxis], grasp.close * (1 - placed))
 
 
 def _stretch(position: np.ndarray, orientation: np.ndarray) -> np.ndarray:
@@ -144,7 +144,7 @@ def _leaning(position: np.ndarray) -> np.ndarray:
     return multiply(from_axis_angle(axis, angle), _DOWN)
 
 
-def _delta_pose(state: CubeState, move: np.ndarray, close: np.ndarray) -> np.ndarray:
+def delta_pose(state: CubeState, move: np.ndarray, close: np.ndarray) -> np.ndarray:
     """
     The action of ``pd_ee_delta_pose``, whose translation and rotation are in the frame of the hand.
 

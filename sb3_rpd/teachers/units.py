@@ -51,6 +51,11 @@ class GripperConversion(ActionConversion):
     scale: float
     offset: float = 0.0
 
+    @property
+    def inverse(self) -> "GripperConversion":
+        """From the environment's units back to the teacher's."""
+        return GripperConversion(1.0 / self.scale, -self.offset / self.scale)
+
     def __call__(self, actions: np.ndarray) -> np.ndarray:
         return self._with_last(actions, self.scale * self._last(actions) + self.offset)
 

@@ -176,7 +176,7 @@ def test_wrong_command_lines_are_refused(arguments: list[str], complaint: str, c
 
 
 def test_every_command_shows_an_example(capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("train", "eval", "record", "export", "serve", "check"):
+    for name in ("train", "eval", "record", "finetune", "export", "serve", "check"):
         with pytest.raises(SystemExit) as end:
             main([name, "--help"])
         assert end.value.code == 0

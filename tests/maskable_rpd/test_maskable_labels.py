@@ -20,9 +20,7 @@ from sb3_rpd import MaskableRPD, TeacherActionWrapper, TeacherError
 from sb3_rpd.common.labels import TeacherLabels
 from sb3_rpd.common.losses import KL
 from sb3_rpd.common.teacher import Teacher, TeacherOutput
-from sb3_rpd.common.wrappers import UNREAD
 from sb3_rpd.teachers import ProcessTeacher, SB3Teacher
-from sb3_rpd.teachers.action_masks import with_action_mask
 
 SPACES = {name: ACTION_SPACES[name] for name in ("discrete", "multidiscrete", "multibinary")}
 DISCRETE = SPACES["discrete"]
@@ -245,8 +243,3 @@ def test_training_goes_on_after_loading(tmp_path: Path) -> None:
 
 def test_teacher_that_is_an_sb3_model_says_that_it_takes_masks() -> None:
     assert SB3Teacher(MaskablePPO("MlpPolicy", MaskedEnv(DISCRETE), device="cpu")).takes_action_masks
-
-
-def test_a_state_that_nobody_read_gets_no_mask() -> None:
-    unread = {UNREAD: 3}
-    assert with_action_mask(unread, np.ones(4, dtype=bool)) == {UNREAD: 3}

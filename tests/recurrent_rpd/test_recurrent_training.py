@@ -252,6 +252,7 @@ def test_what_the_fast_path_does_not_cover(arguments: dict[str, Any], message: s
 def test_hook_and_method_of_ones_own_keep_a_model_off_the_fast_path() -> None:
     model = make()
     assert model.why_not_fast() is None
+    assert model.training_path() == "fast path: whole sequences through the LSTM"
     handle = model.policy.lstm_critic.register_forward_hook(lambda *args: None)
     assert "a hook" in model.why_not_fast()
     handle.remove()

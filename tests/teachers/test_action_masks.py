@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
+from sb3_rpd.common.wrappers import UNREAD
 from sb3_rpd.teachers.action_masks import n_choices_by_dimension, with_action_mask
 
 MASK, OTHER = np.array([True, False]), np.array([False, True])
@@ -25,6 +26,7 @@ ARRAY = np.zeros(3)
         ({"observation": {"x": ARRAY, "action_masks": OTHER}}, {"observation": {"x": ARRAY, "action_masks": OTHER}}),
         # Nobody is asked
         ({"action": ARRAY}, {"action": ARRAY}),
+        ({UNREAD: 3}, {UNREAD: 3}),
     ],
 )
 def test_mask_is_offered_where_a_teacher_will_be_asked(offered: dict[str, Any], expected: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""From the logits of action words to actions in the units of the data that OpenVLA was trained on."""
+"""From the logits of action words to actions in the units of the data that OpenVLA was trained on, and back to words."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +25,20 @@ def bin_values(bins: int) -> np.ndarray:
     centers = (edges[:-1] + edges[1:]) / 2
     values: np.ndarray = centers[np.clip(np.arange(bins)[::-1], 0, bins - 2)]
     return values
+
+
+def words_for(normalized: np.ndarray, bins: int) -> np.ndarray:
+    """
+    The action words that training asks for: those whose interval of the grid (see ``bin_values``) the numbers are in.
+
+    As in OpenVLA's tokenizer each interval has its lower edge, and 1 itself is the first word.
+
+    :param normalized: Actions of any shape, in [-1, 1].
+    :param bins: The number of action words.
+    :return: Where the words are among the action words, int64 of the same shape.
+    """
+    words: np.ndarray = bins - np.digitize(normalized, np.linspace(-1.0, 1.0, bins))
+    return words
 
 
 @dataclass(frozen=True)
@@ -63,6 +77,18 @@ class ActionDecoder:
     def action_dim(self) -> int:
         """Number of dimensions of an action."""
         return len(self.scale)
+
+    def normalize(self, actions: np.ndarray) -> np.ndarray:
+        """
+        What a network is trained to say: the inverse of un-normalizing.
+
+        :param actions: Shape (n, action_dim), in the units of the data set.
+        :return: The same in [-1, 1]; 0 in a dimension that is constant. What is rarer than the percentiles is clipped.
+        """
+        constant = self.scale == 0
+        normalized = (actions - self.offset) / np.where(constant, 1.0, self.scale)
+        clipped: np.ndarray = np.clip(np.where(constant, 0.0, normalized), -1.0, 1.0)
+        return clipped
 
     def __call__(self, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """

@@ -15,9 +15,10 @@ from sb3_rpd.teachers.openvla.config import OpenVLAConfig, entry
 from sb3_rpd.teachers.openvla.lookalikes import refuse_lookalikes, refuse_tensors, refuse_type
 from sb3_rpd.teachers.openvla.model import OpenVLAModel
 
-# Downloaded in this order, so that what is refused is refused before the weights come. Not the weights as pickles; of the
-# Python code that published repositories carry only what tells how they decode: it is looked at, never run.
-_FILES = (("*.json", "modeling_*.py"), ("*.safetensors",))
+# Downloaded in this order, so that what is refused is refused before the weights come. Not the weights as pickles. The Python
+# code that published repositories carry tells how they decode: it is looked at, and copied where such a checkpoint is
+# fine-tuned, but never run.
+_FILES = (("*.json", "modeling_*.py", "*_prismatic.py", "tokenizer.model"), ("*.safetensors",))
 _MOST_KEYS_SHOWN = 30
 
 

@@ -57,7 +57,8 @@ class OpenVLAModel(nn.Module):
         self.projector = Projector(config.trunks, config.text["hidden_size"])
         self.language_model = _make_llama(config.text)
         self.eval().requires_grad_(False)
-        self._first_words_seen = False
+        #: Whether to see, at the next question, if words for actions are the likeliest; in training they need not be yet.
+        self.checks_first_words = True
 
     def reset_rotary_embeddings(self, device: th.device) -> None:
         """
@@ -103,7 +104,7 @@ class OpenVLAModel(nn.Module):
                 use_cache=True,
                 **cache,
             ).last_hidden_state[:, -1]
-            if not self._first_words_seen:
+            if self.checks_first_words:
                 self._look_at_first_words(hidden)
             logits.append(F.linear(hidden, head).float())
             if len(logits) == action_dim:
@@ -119,7 +120,7 @@ class OpenVLAModel(nn.Module):
         words = self.language_model.lm_head(hidden).argmax(dim=1)
         others = (words < first) | (words >= first + self.config.action_bins)
         refuse_words(int(others.sum()), len(words))
-        self._first_words_seen = True
+        self.checks_first_words = False
 
     def embed_words(self, words: th.Tensor) -> th.Tensor:
         """

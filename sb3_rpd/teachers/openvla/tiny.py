@@ -1,6 +1,5 @@
 """Makes a checkpoint with the layout of OpenVLA's and random weights, small enough for tests and examples."""
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import torch as th
 from sb3_rpd.common.optional_imports import import_optional
 from sb3_rpd.teachers.openvla.config import OPENVLA_7B, OpenVLAConfig
 from sb3_rpd.teachers.openvla.model import OpenVLAModel
+from sb3_rpd.teachers.openvla.writing import preprocessor_config, write_json, write_tokenizer, write_weights
 
 # <unk>, <s>, </s>, the space and the printable characters of ASCII: one word each. Then the words for actions.
 _WORDS = ["<unk>", "<s>", "</s>", "\u2581", "\n", *(chr(code) for code in range(33, 127))]
@@ -71,8 +71,8 @@ _STATISTICS = {
 }
 
 _NORMALIZATION = (
-    {"mean": [0.484375, 0.455078125, 0.40625], "std": [0.228515625, 0.2236328125, 0.224609375], "inplace": False},
-    {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "inplace": False},
+    {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]},
+    {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]},
 )
 
 
@@ -89,36 +89,12 @@ def make_tiny_openvla(folder: str | Path, seed: int = 0) -> Path:
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    _write_json(folder / "config.json", _CONFIG)
-    _write_json(folder / "dataset_statistics.json", _STATISTICS)
-    _write_json(folder / "preprocessor_config.json", _preprocessor_config())
+    write_json(folder / "config.json", _CONFIG)
+    write_json(folder / "dataset_statistics.json", _STATISTICS)
+    write_json(folder / "preprocessor_config.json", preprocessor_config(_CONFIG["image_sizes"], _NORMALIZATION))
     _write_tokenizer(folder)
     _write_weights(folder, seed)
     return folder
-
-
-def _write_json(path: Path, content: Any) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def _preprocessor_config() -> dict[str, Any]:
-    sizes = _CONFIG["image_sizes"]
-    return {
-        "image_processor_type": "PrismaticImageProcessor",
-        "image_resize_strategy": "resize-naive",
-        "input_sizes": [[3, size, size] for size in sizes],
-        "interpolations": ["bicubic"] * len(sizes),
-        "means": [[0.485, 0.456, 0.406], [0.5, 0.5, 0.5]],
-        "stds": [[0.229, 0.224, 0.225], [0.5, 0.5, 0.5]],
-        "tvf_crop_params": [{"output_size": [size, size]} for size in sizes],
-        "tvf_do_letterbox": False,
-        "tvf_letterbox_fill": None,
-        "tvf_normalize_params": list(_NORMALIZATION),
-        "tvf_resize_params": [
-            {"antialias": True, "interpolation": 3, "max_size": None, "size": [size, size]} for size in sizes
-        ],
-        "use_fused_vision_backbone": True,
-    }
 
 
 def _write_tokenizer(folder: Path) -> None:
@@ -131,12 +107,7 @@ def _write_tokenizer(folder: Path) -> None:
     tokenizer.normalizer = tokenizers.normalizers.Sequence(
         [tokenizers.normalizers.Prepend("\u2581"), tokenizers.normalizers.Replace(" ", "\u2581")]
     )
-    tokenizer.post_processor = tokenizers.processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
-    tokenizer.save(str(folder / "tokenizer.json"))
-    _write_json(
-        folder / "tokenizer_config.json",
-        {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"},
-    )
+    write_tokenizer(folder, tokenizer)
 
 
 def _write_weights(folder: Path, seed: int) -> None:
@@ -150,17 +121,9 @@ def _write_weights(folder: Path, seed: int) -> None:
     head[:first] *= 0.01
     head[first : first + _ACTION_BINS] *= 4
     head[first + _ACTION_BINS :] *= 0.01
-    names = sorted(weights)
-    shards = (names[: len(names) // 2], names[len(names) // 2 :])
-    weight_map = {}
-    for number, shard in enumerate(shards, start=1):
-        file = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
-        import_optional("safetensors.torch", extra="openvla").save_file(
-            {name: weights[name] for name in shard}, folder / file, metadata={"format": "pt"}
-        )
-        weight_map.update(dict.fromkeys(shard, file))
     total = sum(tensor.numel() * tensor.element_size() for tensor in weights.values())
-    _write_json(folder / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": weight_map})
+    # two shards: the first gets somewhat more than half
+    write_weights(folder, weights, shard_bytes=int(0.6 * total))
 
 
 def _draw(name: str, shape: tuple[int, ...], generator: th.Generator) -> th.Tensor:

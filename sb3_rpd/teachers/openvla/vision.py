@@ -65,7 +65,7 @@ class _Block(nn.Module):
         return transformed
 
 
-class _PatchEmbedding(nn.Module):
+class PatchEmbedding(nn.Module):
     def __init__(self, config: TrunkConfig) -> None:
         super().__init__()
         self.proj = nn.Conv2d(3, config.embed_dim, kernel_size=config.patch_size, stride=config.patch_size)
@@ -102,7 +102,7 @@ class VisionTrunk(nn.Module):
     def __init__(self, config: TrunkConfig) -> None:
         super().__init__()
         self.num_prefix_tokens = int(config.class_token) + config.register_tokens
-        self.patch_embed = _PatchEmbedding(config)
+        self.patch_embed = PatchEmbedding(config)
         self.cls_token = nn.Parameter(th.zeros(1, 1, config.embed_dim)) if config.class_token else None
         self.reg_token = (
             nn.Parameter(th.zeros(1, config.register_tokens, config.embed_dim)) if config.register_tokens else None

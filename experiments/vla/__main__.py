@@ -1,0 +1,125 @@
+"""
+Makes a small VLA from nothing: records demonstrations, trains it from scratch, chooses a good and a weak checkpoint by what
+they achieve, and says what they are in a model card. Ended and started again, it goes on.
+
+    python -m experiments.vla --to runs/vla
+"""
+
+import argparse
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import torch as th
+
+from experiments.vla.card import write_card
+from experiments.vla.evaluation import UNNORM_KEY, Results
+from experiments.vla.objective import FromScratch
+from experiments.vla.recording import record_demonstrations
+from experiments.vla.tasks import IMAGE_SIZE, TASKS
+from sb3_rpd.finetuning import FineTuning, Recipe, finetune
+from sb3_rpd.teachers.openvla import make_small_openvla
+
+# what the paper's VLAs have in ManiSkill2, and some more
+_WEAK = (0.05, 0.40)
+
+
+def make_recipe(steps: int) -> Recipe:
+    """
+    :param steps: How many.
+    :return: How the VLA is trained: one cosine from a high learning rate, soft labels; nothing is cropped, its camera stands.
+    """
+    between = max(1, steps // 8)
+    return Recipe(
+        steps=steps,
+        batch_size=64,
+        accumulation=1,
+        learning_rate=1e-3,
+        warmup_steps=60,
+        final_share=0.02,
+        weight_decay=0.05,
+        beta2=0.98,
+        lora_rank=None,
+        label_width=3.0,
+        augment=False,
+        held_out=0.1,
+        evaluate_every=between,
+        save_every=50,
+        keep_every=between,
+    )
+
+
+def train(to: Path, recipe: Recipe) -> FineTuning:
+    """
+    :param to: The folder of everything.
+    :param recipe: How.
+    :return: What came of it.
+    """
+    untrained = to / "untrained"
+    if not (untrained / "model.safetensors").is_file():
+        make_small_openvla(untrained, [task.instruction for task in TASKS.values()], image_size=IMAGE_SIZE)
+    return finetune(
+        untrained,
+        to / "demos",
+        to / "vla",
+        recipe,
+        unnorm_key=UNNORM_KEY,
+        camera="human",
+        device="cpu",
+        objective=lambda model, examples: FromScratch(model, examples, recipe.label_width),
+        show=show,
+    )
+
+
+def choose(checkpoints: list[Path], results: Results, episodes: int) -> dict[str, Path]:
+    """
+    :param checkpoints: The candidates.
+    :param results: Where evaluations are.
+    :param episodes: In how many episodes each is tried.
+    :return: The best one as "good"; as "weak" one that succeeds about as seldom as the paper's VLAs, if there is one.
+    """
+    rates = {}
+    for checkpoint in checkpoints:
+        found = results.success(checkpoint, "lift", episodes)
+        rates[checkpoint] = found["successes"] / found["episodes"]
+        show(f"{checkpoint.name}: {found['successes']} of {found['episodes']} lifted")
+    good = max(checkpoints, key=lambda one: rates[one])
+    weak = [one for one in checkpoints if _WEAK[0] <= rates[one] <= _WEAK[1] and one != good]
+    middle = sum(_WEAK) / 2
+    return {"good": good} | ({"weak": min(weak, key=lambda one: abs(rates[one] - middle))} if weak else {})
+
+
+def main(arguments: Any = None) -> None:
+    """:param arguments: The command line; None for the process's own."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--to", type=Path, default=Path("runs/vla"), help="folder of everything")
+    parser.add_argument("--lift-episodes", type=int, default=360, help="demonstrations of lifting")
+    parser.add_argument("--push-episodes", type=int, default=220, help="demonstrations of pushing")
+    parser.add_argument("--steps", type=int, default=1600, help="of the training")
+    parser.add_argument("--tries", type=int, default=20, help="episodes by which each of the checkpoints is judged")
+    parser.add_argument("--episodes", type=int, default=100, help="episodes by which the chosen ones are evaluated")
+    options = parser.parse_args(arguments)
+    th.set_num_threads(1)
+    options.to.mkdir(parents=True, exist_ok=True)
+    counts = {"lift": options.lift_episodes, "push": options.push_episodes}
+    record_demonstrations(options.to / "demos", counts, show)
+    training = train(options.to, make_recipe(options.steps))
+    results = Results(options.to / "results.json")
+    # early ones do not even know which words are actions
+    candidates = sorted(training.folder.glob("step-*"))[2:]
+    for kind, checkpoint in choose(candidates, results, options.tries).items():
+        folder = options.to / kind
+        if not folder.is_dir():
+            shutil.copytree(checkpoint, folder)
+        write_card(folder, checkpoint, training, results, options.episodes)
+        show(f"{folder}: {checkpoint.name}, with a model card")
+
+
+def show(line: str) -> None:
+    """:param line: To be printed at once, with the time."""
+    print(time.strftime("%H:%M:%S"), line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""How often a VLA solves the tasks by itself, written down as soon as it is known."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+
+from experiments.vla.tasks import make_env
+from sb3_rpd.envs import CameraView
+from sb3_rpd.evaluation import evaluate_teacher
+from sb3_rpd.teachers import OpenVLATeacher
+
+UNNORM_KEY = "sb3_rpd_cube:1.0.0"
+
+#: The human camera of ManiSkill2's tabletop tasks and the same, moved: position in metres, and how far it is moved.
+MOVED_CAMERA = CameraView("human", position=(0.47, 0.27, 0.87), target=(0.0, 0.0, 0.4))
+
+#: What is asked of the finished VLA: task, instruction if it is another one, camera if it is another one.
+QUESTIONS: dict[str, dict[str, Any]] = {
+    "lift": {"task": "lift"},
+    "push": {"task": "push"},
+    "lift, told to push": {"task": "lift", "instruction": "push the cube away"},
+    "push, told to lift": {"task": "push", "instruction": "lift up the cube"},
+    "lift, camera moved": {"task": "lift", "camera": MOVED_CAMERA},
+}
+
+
+class Results:
+    """
+    Evaluations in a file.
+
+    :param path: The file; what is there is not done again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else {}
+        self._envs: dict[str, gym.Env[Any, Any]] = {}
+
+    def success(self, checkpoint: Path, question: str, episodes: int) -> dict[str, Any]:
+        """
+        :param checkpoint: The VLA.
+        :param question: One of ``QUESTIONS``.
+        :param episodes: In how many episodes.
+        :return: ``successes``, ``episodes``, ``interval`` (95 %) and ``length``, the mean number of steps.
+        """
+        key = f"{checkpoint.name}: {question}, {episodes} episodes"
+        if key not in self._known:
+            if question not in self._envs:
+                self._envs[question] = make_env(**QUESTIONS[question])
+            teacher = OpenVLATeacher(checkpoint, UNNORM_KEY, device="cpu")
+            found = evaluate_teacher(teacher, self._envs[question], episodes, seed=1_000_000)
+            self._known[key] = {
+                "successes": found.successes,
+                "episodes": found.episodes,
+                "interval": [round(float(end), 3) for end in found.success_interval],
+                "length": round(found.mean_length, 1),
+            }
+            self._path.write_text(json.dumps(self._known, indent=2) + "\n")
+        return self._known[key]

@@ -1,0 +1,42 @@
+"""Demonstrations for the VLA: a controller's labels in states that noise, fumbling fingers and a jumping cube lead to."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from experiments.vla.tasks import TASKS, make_env
+from sb3_rpd.demonstrations import ActionNoise, MoreNearCube, Recording, record
+from sb3_rpd.envs import CubeJumpWrapper, human_frame, privileged_state
+
+# the hand's orientation matters less than its position, and fingers do nothing but fumble
+_NOISE = ActionNoise(levels=(0.0, 0.3, 0.6, 1.0, 0.6), weights=(1, 1, 1, 0.5, 0.5, 0.5, 0), gripper_flips=0.08)
+
+
+def record_demonstrations(folder: Path, episodes: Mapping[str, int], show: Callable[[str], None]) -> None:
+    """
+    Record all tasks into one data set, or go on with it.
+
+    :param folder: The data set.
+    :param episodes: How many of each task.
+    :param show: Called with lines of progress.
+    """
+    for name, count in episodes.items():
+
+        def report(recording: Recording, name: str = name) -> None:
+            if recording.episodes % 20 == 0 or recording.episodes == recording.wanted:
+                show(
+                    f"{name}: {recording.episodes} of {recording.wanted} episodes, {recording.frames} frames, "
+                    f"{recording.successes} successes in spite of the noise"
+                )
+
+        env = CubeJumpWrapper(make_env(name, offered={"privileged": privileged_state}))
+        record(
+            env,
+            folder,
+            teacher=TASKS[name].teacher,
+            episodes=count,
+            observation={"human": human_frame, "state": privileged_state},
+            noise=_NOISE,
+            keep=MoreNearCube(),
+            progress=report,
+        )
+        env.close()
