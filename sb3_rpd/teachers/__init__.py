@@ -10,6 +10,7 @@ from sb3_rpd.teachers.function import FunctionTeacher
 from sb3_rpd.teachers.maniskill2 import SCRIPTED_TASKS, ScriptedTeacher
 from sb3_rpd.teachers.openvla import OpenVLATeacher
 from sb3_rpd.teachers.process import ProcessTeacher
+from sb3_rpd.teachers.ray import RayTeacher
 from sb3_rpd.teachers.remote.gr00t import GR00TTeacher
 from sb3_rpd.teachers.remote.openpi import OpenPITeacher
 from sb3_rpd.teachers.remote.openvla_rest import OpenVLAServerTeacher
@@ -34,6 +35,7 @@ __all__ = [
     "OpenVLAServerTeacher",
     "OpenVLATeacher",
     "ProcessTeacher",
+    "RayTeacher",
     "SB3Teacher",
     "ScriptedTeacher",
     "Stall",
