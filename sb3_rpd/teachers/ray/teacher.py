@@ -186,7 +186,7 @@ class RayTeacher(Teacher):
             ready = replica.receive(reference, deadline)
         except ReplicaLostError as error:
             raise TeacherError(
-                f"The actor of {replica.name} {error} before the teacher was ready. Each actor needs {self.num_gpus:g} GPUs, and "
+                f"The actor of {replica.name} {error} before the teacher was ready. It needs {self.num_gpus:g} GPUs and "
                 "what actor_options say."
             ) from error
         assert isinstance(ready, Ready)
