@@ -1,6 +1,6 @@
 """The wrapper that turns one Meta-World environment into one that Stable-Baselines3 can train on."""
 
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -24,7 +24,7 @@ class MetaWorldWrapper(gym.Wrapper[np.ndarray, np.ndarray, np.ndarray, np.ndarra
         self._sparse = sparse
         self._end_on_success = end_on_success
         self._is_seeded = False
-        self._bare: Any = env.unwrapped
+        self._bare = cast(Any, env.unwrapped)
         # Where objects and goal are would stay as it was in the first episode, or come from numpy's global generator
         self._bare._freeze_rand_vec = False
         self._bare.seeded_rand_vec = True

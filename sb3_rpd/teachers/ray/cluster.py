@@ -1,12 +1,16 @@
 """The Ray cluster of this process."""
 
 import os
+import socket
 import warnings
 from types import ModuleType
 
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.optional_imports import import_optional
 from sb3_rpd.common.wording import cut
+
+# How long a TCP connection to a cluster that runs may take, in seconds
+_CONNECT_TIMEOUT = 5.0
 
 
 def connect(address: str | None, verbose: int) -> ModuleType:
@@ -22,6 +26,8 @@ def connect(address: str | None, verbose: int) -> ModuleType:
     ray = import_optional("ray", extra="ray")
     if ray.is_initialized():
         return ray
+    if address is not None:
+        _check_reachable(address)
     # What Ray would send to its makers is the user's to decide
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
@@ -30,6 +36,18 @@ def connect(address: str | None, verbose: int) -> ModuleType:
         where = "started on this machine" if address is None else f"found at {cut(repr(address))}"
         raise TeacherError(f"No Ray cluster could be {where}: {cut(error)}") from error
     return ray
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself would wait for minutes, and then end the program."""
+    host, _, port = address.rpartition(":")
+    # "auto" and other words are Ray's to find
+    if not (host and port.isdigit()) or "://" in host:
+        return
+    try:
+        socket.create_connection((host, int(port)), _CONNECT_TIMEOUT).close()
+    except (OSError, OverflowError) as error:
+        raise TeacherError(f"No Ray cluster could be found at {cut(repr(address))}: {cut(error)}") from error
 
 
 def session(ray: ModuleType) -> str | None:
