@@ -126,7 +126,7 @@ class RayTeacher(Teacher):
                 if name not in self._replicas:
                     self._replicas[name] = RayReplica(ray, name, self._pickled, self._options)
             setup = Setup(next(self._numbers), action_space)
-            self.gives_distribution = self._wait_until_ready(ray, setup, says_so=has_started)
+            self.gives_distribution, self.takes_action_masks = self._wait_until_ready(ray, setup, says_so=has_started)
         except BaseException:
             self.close()
             raise
@@ -164,24 +164,23 @@ class RayTeacher(Teacher):
         self._ray, self._session = ray, session(ray)
         return ray
 
-    def _wait_until_ready(self, ray: ModuleType, setup: Setup, says_so: bool) -> bool:
-        """:return: Whether the teachers give distributions."""
+    def _wait_until_ready(self, ray: ModuleType, setup: Setup, says_so: bool) -> Ready:
+        """:return: What each of the teachers says when it is ready."""
         started = time.monotonic()
         deadline = Deadline.after("start_timeout", self.start_timeout)
         loading = {replica.prepare(setup): replica for replica in self._replicas.values()}
-        gives_distribution = True
         while loading:
             done, _ = ray.wait(list(loading), num_returns=1, timeout=min(REPORT_SECONDS, deadline.left()))
             if not done and deadline.left() > 0:
                 self._say(f"has been loading for {time.monotonic() - started:.0f} s, of {self.start_timeout:g} s at most")
                 continue
             reference = done[0] if done else next(iter(loading))
-            gives_distribution &= self._become_ready(loading.pop(reference), reference, deadline)
+            ready = self._become_ready(loading.pop(reference), reference, deadline)
         if says_so:
             self._say(f"is ready after {time.monotonic() - started:.1f} s")
-        return gives_distribution
+        return ready
 
-    def _become_ready(self, replica: RayReplica, reference: Any, deadline: Deadline) -> bool:
+    def _become_ready(self, replica: RayReplica, reference: Any, deadline: Deadline) -> Ready:
         try:
             ready = replica.receive(reference, deadline)
         except ReplicaLostError as error:
@@ -190,7 +189,7 @@ class RayTeacher(Teacher):
                 "what actor_options say."
             ) from error
         assert isinstance(ready, Ready)
-        return ready.gives_distribution
+        return ready
 
     def _answer(self, replica: RayReplica, reference: Any, deadline: Deadline) -> TeacherOutput | None:
         try:

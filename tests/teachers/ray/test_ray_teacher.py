@@ -95,6 +95,7 @@ def test_arrays_travel_as_they_are(pair: RayTeacher) -> None:
     frames = np.random.default_rng(1).integers(0, 256, (4, 300, 300), dtype=np.uint8)
     answer = pair.predict(frames)
     assert pair.gives_distribution
+    assert pair.takes_action_masks
     assert answer.actions.dtype == np.uint8
     np.testing.assert_array_equal(answer.actions, frames)
 
