@@ -11,13 +11,12 @@ import optuna
 import pytest
 import torch as th
 import yaml
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from rl_zoo3.utils import SimpleLinearSchedule
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.utils import ConstantSchedule
 from stable_baselines3.common.vec_env import VecNormalize
+from zoo_trials import PARAMS, waiting_study
 
 from sb3_rpd import RPD
 from sb3_rpd.common.schedules import CosineCoef, LinearCoef
@@ -125,38 +124,21 @@ def test_a_student_is_evaluated_watched_and_trained_on(capsys: pytest.CaptureFix
 
 
 def test_a_search_tries_rpd_and_its_trials_can_be_trained() -> None:
-    ppo = dict(
-        n_steps_pow=5,
-        batch_size_pow=5,
-        one_minus_gamma=0.01,
-        one_minus_gae_lambda=0.05,
-        learning_rate=1e-3,
-        ent_coef=1e-6,
-        clip_range=0.2,
-        n_epochs=1,
-        max_grad_norm=0.5,
-        net_arch="tiny",
-        activation_fn="tanh",
-    )
-    own = dict(imitation_coef=4.0, imitation_annealing="cosine", imitation_end_fraction=0.5, log_std_init=-2.0)
-    study = optuna.create_study(
-        storage=JournalStorage(JournalFileBackend("study.log")), study_name="mine", direction="maximize"
-    )
-    for coef in (3.0, 4.0):
-        study.enqueue_trial(ppo | own | {"imitation_coef": coef})
+    params = PARAMS | {"imitation_annealing": "cosine"}
+    study = waiting_study("study.log", "mine", [params | {"imitation_coef": 3.0}, params])
 
     storage = ("--storage", "study.log", "--study-name", "mine")
     search = ("--optimize", "--n-trials", "2", "--n-evaluations", "1", "--eval-episodes", "1", "--no-optim-plots")
     assert train(*search, *storage, "--optimization-log-path", "trials") == 0
     assert [trial.state for trial in study.trials] == [optuna.trial.TrialState.COMPLETE] * 2
-    assert study.trials[1].params == ppo | own
+    assert study.trials[1].params == params
     tried = RPD.load("trials/trial_1/best_model.zip", device="cpu")
     assert tried.imitation_coef == CosineCoef(4.0, end_fraction=0.5)
 
     assert train(*storage, "--trial-id", "1", "--eval-freq", "-1") == 0
     trained = RPD.load("logs/rpd/Pendulum-v1_2/Pendulum-v1.zip", device="cpu")
     assert trained.imitation_coef == CosineCoef(4.0, end_fraction=0.5)
-    assert (trained.policy_kwargs["log_std_init"], trained.n_steps, trained.batch_size) == (-2.0, 32, 32)
+    assert (trained.policy_kwargs["log_std_init"], trained.n_steps, trained.batch_size) == (-2.0, 32, 16)
 
 
 def test_rpd_has_hyperparameters_where_none_are_given(capsys: pytest.CaptureFixture[str]) -> None:

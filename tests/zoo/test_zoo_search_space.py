@@ -7,27 +7,13 @@ import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from rl_zoo3.hyperparams_opt import HYPERPARAMS_CONVERTER, HYPERPARAMS_SAMPLER
 from torch import nn
+from zoo_trials import PARAMS, PPO_PARAMS
 
 from sb3_rpd.zoo.search_space import rpd_converter, rpd_sampler
 
 SAMPLE = rpd_sampler(HYPERPARAMS_SAMPLER["ppo"])
 CONVERT = rpd_converter(HYPERPARAMS_CONVERTER["ppo"])
 
-#: A trial: the numbers of the zoo's PPO, and those of RPD.
-PPO_PARAMS = dict(
-    n_steps_pow=5,
-    batch_size_pow=4,
-    one_minus_gamma=0.01,
-    one_minus_gae_lambda=0.05,
-    learning_rate=1e-3,
-    ent_coef=1e-6,
-    clip_range=0.2,
-    n_epochs=5,
-    max_grad_norm=0.5,
-    net_arch="tiny",
-    activation_fn="relu",
-)
-PARAMS = PPO_PARAMS | dict(imitation_coef=4.0, imitation_annealing="linear", imitation_end_fraction=0.5, log_std_init=-2.0)
 PPO_ARGUMENTS = dict(
     n_steps=32,
     batch_size=16,
