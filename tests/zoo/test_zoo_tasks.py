@@ -43,9 +43,10 @@ def test_the_teacher_of_the_pendulum_is_a_good_one() -> None:
 
 
 def test_the_teacher_of_the_pole_is_a_good_one() -> None:
-    states = np.array([[0.0, 0.0, 0.1, 0.0], [0.0, 0.0, -0.1, 0.05], [0.0, 0.0, -0.1, 0.2]])
-    assert answers(cart_pole(), states).tolist() == [1, 0, 1]
-    assert mean_return("CartPole-v1", cart_pole()) > 400.0
+    # Tilted to the right; to the left, but 3 right of the middle (3 + 1 - 3 - 0.8); to the left and 1 right of it (1 - 3)
+    states = np.array([[0.0, 0.0, 0.1, 0.0], [3.0, 0.5, -0.1, -0.1], [1.0, 0.0, -0.1, 0.0]])
+    assert answers(cart_pole(), states).tolist() == [1, 1, 0]
+    assert mean_return("CartPole-v1", cart_pole()) == 500.0
 
 
 def test_hyperparameters_are_those_of_the_documentation() -> None:
