@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.optional_imports import import_optional
@@ -22,15 +23,18 @@ _PROGRAM = "python -m sb3_rpd.zoo"
 
 def register() -> None:
     """
-    Make the zoo know RPD, its search space, and ManiSkill2's tasks.
+    Make the zoo know RPD, its search space, and ManiSkill2's tasks, and evaluate in environments like those of training.
 
     :raises ImportError: if the zoo is not installed.
     """
     zoo = import_optional("rl_zoo3.utils", extra="zoo")
+    training: Any = import_optional("rl_zoo3.train", extra="zoo")
     optimization = import_optional("rl_zoo3.hyperparams_opt", extra="zoo")
+    manager = import_optional("rl_zoo3.exp_manager", extra="zoo").ExperimentManager
     zoo.ALGOS[ALGORITHM] = ZooRPD
     optimization.HYPERPARAMS_SAMPLER[ALGORITHM] = rpd_sampler(optimization.HYPERPARAMS_SAMPLER["ppo"])
     optimization.HYPERPARAMS_CONVERTER[ALGORITHM] = rpd_converter(optimization.HYPERPARAMS_CONVERTER["ppo"])
+    training.ExperimentManager = _evaluating_alike(manager)
     register_maniskill2()
 
 
@@ -71,6 +75,17 @@ def _needs_hyperparameters(options: Sequence[str]) -> bool:
     parser.add_argument("-conf", "--conf-file")
     parsed, _ = parser.parse_known_args(options)
     return parsed.algo == ALGORITHM and parsed.conf_file is None
+
+
+def _evaluating_alike(manager: type[Any]) -> type[Any]:
+    """The zoo's manager gives ``env_kwargs`` of a file to the environments of training alone, and evaluates in others."""
+
+    def create_envs(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.args.eval_env_kwargs is None:
+            self.eval_env_kwargs = self.env_kwargs
+        return manager.create_envs(self, *args, **kwargs)
+
+    return type(manager.__name__, (manager,), {"create_envs": create_envs})
 
 
 @contextmanager

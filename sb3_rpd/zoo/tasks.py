@@ -63,7 +63,7 @@ def _balance(observations: np.ndarray) -> np.ndarray:
     :param observations: Position and velocity of the cart, angle and angular velocity of the pole, of shape (n, 4).
     :return: 1 (push to the right) or 0, of shape (n,).
     """
-    return (observations @ np.array([1.0, 2.0, 30.0, 8.0]) > 0.0).astype(int)
+    return np.where(observations @ np.array([1.0, 2.0, 30.0, 8.0]) > 0.0, 1, 0)
 
 
 def _swing_up(observations: np.ndarray) -> np.ndarray:

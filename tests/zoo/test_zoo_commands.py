@@ -123,6 +123,17 @@ def test_a_student_is_evaluated_watched_and_trained_on(capsys: pytest.CaptureFix
     assert not th.equal(trained_on.policy.action_net.weight, student.policy.action_net.weight)
 
 
+@pytest.mark.parametrize(("words", "length"), [((), 16), (("--eval-env-kwargs", "max_episode_steps:8"), 8)])
+def test_evaluations_are_in_environments_like_those_of_training(words: tuple[str, ...], length: int, folder: Path) -> None:
+    hyperparameters = yaml.safe_load((folder / "my.yml").read_text(encoding="utf-8"))
+    hyperparameters["Pendulum-v1"]["env_kwargs"] = {"max_episode_steps": 16}
+    (folder / "my.yml").write_text(yaml.safe_dump(hyperparameters), encoding="utf-8")
+
+    assert train("--eval-freq", "32", "--eval-episodes", "2", *words) == 0
+    evaluations = np.load("logs/rpd/Pendulum-v1_1/evaluations.npz")
+    assert evaluations["ep_lengths"].tolist() == [[length, length]] * 2
+
+
 def test_a_search_tries_rpd_and_its_trials_can_be_trained() -> None:
     params = PARAMS | {"imitation_annealing": "cosine"}
     study = waiting_study("study.log", "mine", [params | {"imitation_coef": 3.0}, params])
