@@ -10,7 +10,7 @@ from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_rpd import RPD, TeacherError
-from sb3_rpd.common.gates import FailureRateGate
+from sb3_rpd.common.gates import SuccessGate
 from sb3_rpd.common.losses import Huber
 from sb3_rpd.common.schedules import CosineCoef, LinearCoef
 from sb3_rpd.zoo.algorithm import HyperparametersError, ZooRPD
@@ -44,12 +44,12 @@ def test_names_train_as_what_they_stand_for() -> None:
 
 
 def test_each_model_has_a_gate_of_its_own() -> None:
-    gate = {"FailureRateGate": {"floor": 0.2, "coef": 5.0}}
+    gate = {"SuccessGate": {"teacher_success": 0.5, "coef": 5.0}}
     one, other = (ZooRPD(env=make_envs(), imitation_coef=gate, **SETTINGS) for _ in range(2))
 
-    assert isinstance(one.imitation_coef, FailureRateGate)
+    assert isinstance(one.imitation_coef, SuccessGate)
     assert one.imitation_coef is not other.imitation_coef
-    assert gate == {"FailureRateGate": {"floor": 0.2, "coef": 5.0}}
+    assert gate == {"SuccessGate": {"teacher_success": 0.5, "coef": 5.0}}
 
 
 def test_a_loaded_student_trains_on_with_names(tmp_path: Path) -> None:
