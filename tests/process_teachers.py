@@ -23,6 +23,7 @@ class PlayTeacher(Teacher):
     """
 
     gives_distribution = True
+    takes_action_masks = True
 
     def __init__(self, asks_for: type[spaces.Space] | None = None) -> None:
         self.asks_for = asks_for

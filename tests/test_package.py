@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 HEAVY = (
     *("transformers", "sapien", "mani_skill2", "matplotlib", "tensorboard", "websockets", "pyarrow", "h5py", "av"),
     *("onnx", "onnxruntime", "huggingface_hub", "sb3_contrib"),
+    *("rl_zoo3", "optuna", "pandas"),
 )
 
 

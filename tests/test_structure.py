@@ -21,6 +21,7 @@ FLOORS = (
     "export",
     "training",
     "hub",
+    "zoo",
     "__init__",
     "cli",
     "__main__",

@@ -15,6 +15,7 @@ from sb3_rpd.envs.maniskill2 import (
     proprioception,
     task_instruction,
 )
+from sb3_rpd.envs.metaworld import make_metaworld_env, make_metaworld_vec_env
 from sb3_rpd.envs.step_cost import StepCostWrapper
 
 __all__ = [
@@ -29,6 +30,8 @@ __all__ = [
     "human_frame",
     "make_maniskill2_env",
     "make_maniskill2_vec_env",
+    "make_metaworld_env",
+    "make_metaworld_vec_env",
     "privileged_state",
     "proprioception",
     "task_instruction",

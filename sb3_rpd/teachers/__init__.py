@@ -8,8 +8,10 @@ from sb3_rpd.teachers.degraded import DegradedTeacher
 from sb3_rpd.teachers.faults import Inversion, Misperception, Stall, TeacherFault, misjudged_cube, stall_near_cube
 from sb3_rpd.teachers.function import FunctionTeacher
 from sb3_rpd.teachers.maniskill2 import SCRIPTED_TASKS, ScriptedTeacher
+from sb3_rpd.teachers.metaworld import MetaWorldTeacher
 from sb3_rpd.teachers.openvla import OpenVLATeacher
 from sb3_rpd.teachers.process import ProcessTeacher
+from sb3_rpd.teachers.ray import RayTeacher
 from sb3_rpd.teachers.remote.gr00t import GR00TTeacher
 from sb3_rpd.teachers.remote.openpi import OpenPITeacher
 from sb3_rpd.teachers.remote.openvla_rest import OpenVLAServerTeacher
@@ -29,11 +31,13 @@ __all__ = [
     "FunctionTeacher",
     "GR00TTeacher",
     "Inversion",
+    "MetaWorldTeacher",
     "Misperception",
     "OpenPITeacher",
     "OpenVLAServerTeacher",
     "OpenVLATeacher",
     "ProcessTeacher",
+    "RayTeacher",
     "SB3Teacher",
     "ScriptedTeacher",
     "Stall",

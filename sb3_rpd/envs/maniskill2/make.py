@@ -8,6 +8,7 @@ import gymnasium as gym
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 
+from sb3_rpd.envs.choices import check_choice
 from sb3_rpd.envs.maniskill2.cameras import HUMAN_CAMERA, CameraView, camera_configs, check_camera_options, height_and_width
 from sb3_rpd.envs.maniskill2.downscaling import Downscaling
 from sb3_rpd.envs.maniskill2.installation import RenderingUnavailableError, import_maniskill2
@@ -85,9 +86,9 @@ def make_maniskill2_env(
     :raises RenderingUnavailableError: if images are asked for and nothing can render them; says what to install.
     :raises ValueError: if an argument is unknown; lists those that are known.
     """
-    _check_choice("obs", obs, OBSERVATIONS)
-    _check_choice("reward", reward, tuple(REWARDS))
-    _check_choice("render_mode", render_mode, (None, "rgb_array"))
+    check_choice("obs", obs, OBSERVATIONS)
+    check_choice("reward", reward, tuple(REWARDS))
+    check_choice("render_mode", render_mode, (None, "rgb_array"))
     view = camera if isinstance(camera, CameraView) else CameraView(camera)
     refuse_other_names(kwargs)
     check_camera_options(view, kwargs)
@@ -192,8 +193,3 @@ def _make_bare_env(task: str, options: dict[str, Any], renderer: str) -> GymEnv:
     contexts: dict[str, AbstractContextManager[None]] = {"none": physics_only(), "software": in_this_thread()}
     with explain_errors(task, options), contexts.get(renderer, nullcontext()):
         return gym.make(task, **options)
-
-
-def _check_choice(name: str, value: str | None, choices: tuple[str | None, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}")

@@ -3,23 +3,20 @@
 import contextlib
 import multiprocessing
 import signal
-import time
 from collections.abc import Sequence
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import NamedTuple
 
 import torch as th
 
+from sb3_rpd.common.deadline import Deadline
 from sb3_rpd.common.questions import Questions
 from sb3_rpd.common.teacher import TeacherOutput
+from sb3_rpd.teachers.made_elsewhere import GRACE_SECONDS, Failed, Ready
 from sb3_rpd.teachers.process.shared_arrays import SharedArrays
 from sb3_rpd.teachers.process.worker import (
-    GRACE_SECONDS,
     Answer,
-    Failed,
-    Ready,
     Reply,
     Request,
     Setup,
@@ -31,29 +28,6 @@ from sb3_rpd.teachers.process.worker import (
 
 class ProcessDiedError(Exception):
     """The process is gone. The message is what happened, as the end of a sentence that begins with "the process"."""
-
-
-class Deadline(NamedTuple):
-    """
-    Until when to wait.
-
-    :param name: The setting that says how long.
-    :param seconds: Its value.
-    :param at: The end, by ``time.monotonic``.
-    """
-
-    name: str
-    seconds: float
-    at: float
-
-    @classmethod
-    def after(cls, name: str, seconds: float) -> "Deadline":
-        """:return: The deadline so many seconds from now."""
-        return cls(name, seconds, time.monotonic() + seconds)
-
-    def left(self) -> float:
-        """:return: The seconds that are left, 0 when it is over."""
-        return max(0.0, self.at - time.monotonic())
 
 
 class TeacherProcess:

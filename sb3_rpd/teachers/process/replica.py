@@ -5,12 +5,13 @@ from multiprocessing.connection import Connection
 
 from gymnasium import spaces
 
+from sb3_rpd.common.deadline import Deadline
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.questions import Questions
 from sb3_rpd.common.teacher import TeacherOutput
-from sb3_rpd.common.wording import cut, ending
-from sb3_rpd.teachers.process.handle import Deadline, ProcessDiedError, TeacherProcess
-from sb3_rpd.teachers.process.worker import Failed, Ready, Setup
+from sb3_rpd.teachers.made_elsewhere import Ready
+from sb3_rpd.teachers.process.handle import ProcessDiedError, TeacherProcess
+from sb3_rpd.teachers.process.worker import Setup
 
 
 class Replica:
@@ -74,7 +75,7 @@ class Replica:
                 "imports the program."
             ) from None
         if not isinstance(reply, Ready):
-            raise TeacherError(f"{self.name} could not be made ready; in its process:\n{_text(reply)}")
+            raise TeacherError(f"{self.name} could not be made ready; in its process:\n{reply}")
         self.is_ready = True
         self.gives_distribution, self.takes_action_masks = reply
 
@@ -112,7 +113,7 @@ class Replica:
             self._lose(str(error))
             return None
         if not isinstance(reply, TeacherOutput):
-            raise TeacherError(f"{self.name} raised an exception; in its process:\n{_text(reply)}")
+            raise TeacherError(f"{self.name} raised an exception; in its process:\n{reply}")
         return reply
 
     @property
@@ -156,7 +157,3 @@ class Replica:
         self._process.kill()
         self.failure = cause
         warnings.warn(f"{cause}; there will be no more labels from it.", stacklevel=2)
-
-
-def _text(reply: object) -> str:
-    return ending(reply.traceback) if isinstance(reply, Failed) else cut(repr(reply))

@@ -1,29 +1,31 @@
 """A teacher in a process of its own, or in several, which does not slow the student's."""
 
-import inspect
 import pickle
 import threading
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from multiprocessing.connection import wait
 from multiprocessing.util import Finalize
-from typing import Any
 
-import numpy as np
 from gymnasium import spaces
 
+from sb3_rpd.common.deadline import Deadline
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.questions import Questions
 from sb3_rpd.common.teacher import Teacher, TeacherOutput
-from sb3_rpd.common.teacher_outputs import n_logits
 from sb3_rpd.common.type_aliases import RawObservation
-from sb3_rpd.common.wording import cut, function_name
-from sb3_rpd.teachers.process.handle import Deadline, stop_all
+from sb3_rpd.teachers.made_elsewhere import (
+    REPORT_SECONDS,
+    Factory,
+    check_positive,
+    factory_name,
+    merge_answers,
+    pickle_factory,
+    replica_names,
+    share_out,
+)
+from sb3_rpd.teachers.process.handle import stop_all
 from sb3_rpd.teachers.process.replica import Replica
-
-#: How often a teacher that loads is reported.
-REPORT_SECONDS = 10.0
 
 
 class ProcessTeacher(Teacher):
@@ -58,32 +60,27 @@ class ProcessTeacher(Teacher):
 
     def __init__(
         self,
-        factory: Callable[[], Any] | str,
+        factory: Factory,
         *,
         replicas: int = 1,
         start_timeout: float = 900.0,
         timeout: float = 600.0,
         verbose: int = 1,
     ) -> None:
-        for name, value in (("replicas", replicas), ("start_timeout", start_timeout), ("timeout", timeout)):
-            if value <= 0:
-                raise ValueError(f"{name}={value} must be positive.")
+        check_positive(replicas=replicas, start_timeout=start_timeout, timeout=timeout)
         self.factory = factory
         self.timeout = timeout
         self.start_timeout = start_timeout
         self.verbose = verbose
-        pickled = _pickle_factory(factory)
-        names = [repr(self) if replicas == 1 else f"{self!r}, replica {i + 1} of {replicas}," for i in range(replicas)]
-        self._replicas = [Replica(name, pickled, start_timeout) for name in names]
+        pickled = pickle_factory(factory, type(self).__name__, pickle.dumps)
+        self._replicas = [Replica(name, pickled, start_timeout) for name in replica_names(repr(self), replicas)]
         self._action_space: spaces.Space | None = None
         self._lock = threading.Lock()
         # At exit, multiprocessing waits for its processes for ever; what has a priority comes before that
         Finalize(self, _stop, args=(self._replicas,), exitpriority=10)
 
     def __repr__(self) -> str:
-        factory: Any = self.factory.func if isinstance(self.factory, partial) else self.factory
-        is_named = hasattr(factory, "__qualname__")
-        return f"ProcessTeacher({f'{factory.__module__}:{factory.__qualname__}' if is_named else factory})"
+        return f"ProcessTeacher({factory_name(self.factory)})"
 
     @property
     def pids(self) -> list[int | None]:
@@ -134,9 +131,7 @@ class ProcessTeacher(Teacher):
 
     def _predict(self, questions: Questions, action_space: spaces.Space) -> TeacherOutput:
         deadline = Deadline.after("timeout", self.timeout)
-        parts = list(zip(self._replicas, questions.parts(len(self._replicas)), strict=True))
-        # A batch may have fewer entries than there are replicas
-        parts = [(replica, part) for replica, part in parts if len(part) > 0] or parts[:1]
+        parts = share_out(self._replicas, questions)
         asked = [replica.ask(part, deadline) for replica, part in parts]
         answers: list[TeacherOutput | None] = []
         errors: list[TeacherError] = []
@@ -149,9 +144,7 @@ class ProcessTeacher(Teacher):
             raise errors[0]
         if all(replica.failure is not None for replica, _ in parts):
             raise TeacherError(str(parts[0][0].failure))
-        if all(answer is None for answer in answers):
-            return _no_answer(len(questions), action_space, self.gives_distribution)
-        return TeacherOutput.merge(answers, [part for _, part in parts])
+        return merge_answers(answers, [part for _, part in parts], action_space, self.gives_distribution)
 
 
 def _stop(replicas: Sequence[Replica]) -> None:
@@ -159,40 +152,3 @@ def _stop(replicas: Sequence[Replica]) -> None:
     for replica in replicas:
         replica.process = None
         replica.is_ready = False
-
-
-def _pickle_factory(factory: Any) -> bytes:
-    wanted = "a callable without arguments at the top level of a module, or its name: 'package.module:factory'"
-    if isinstance(factory, Teacher) or not (callable(factory) or isinstance(factory, str)):
-        raise TypeError(
-            f"A ProcessTeacher makes its teacher in the new process: one that is here already, like this "
-            f"{type(factory).__name__}, would have to be pickled, and be kept twice. Pass what makes it: {wanted}."
-        )
-    if callable(factory):
-        try:
-            inspect.signature(factory).bind()
-        except TypeError as error:
-            raise TypeError(
-                f"{function_name(factory)} cannot be called without arguments: {error}. Fix them with functools.partial."
-            ) from error
-        except ValueError:
-            pass  # some C functions have no signature
-    try:
-        return pickle.dumps(factory)
-    except Exception as error:
-        named = function_name(factory) if callable(factory) else cut(repr(factory))
-        raise TypeError(
-            f"{named} cannot be sent to another process: {cut(error)}. Lambdas and functions inside of functions cannot. Pass "
-            f"{wanted}."
-        ) from error
-
-
-def _no_answer(n: int, action_space: spaces.Space, gives_distribution: bool) -> TeacherOutput:
-    """Rows of NaN alone, of the shapes that an answer has."""
-    shape = action_space.shape or ()
-    actions = np.full((n, *shape), np.nan, np.float32)
-    if not gives_distribution:
-        return TeacherOutput(actions)
-    if isinstance(action_space, spaces.Box):
-        return TeacherOutput(actions, std=np.full_like(actions, np.nan))
-    return TeacherOutput(actions, logits=np.full((n, n_logits(action_space)), np.nan, np.float32))

@@ -3,15 +3,13 @@
 import faulthandler
 import json
 import os
-import pickle
 import signal
 import threading
 import time
-import traceback
-from collections.abc import Callable
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import parent_process
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch as th
@@ -19,11 +17,8 @@ from gymnasium import spaces
 
 from sb3_rpd.common.questions import Questions
 from sb3_rpd.common.teacher import Teacher, TeacherOutput, ask_teacher
+from sb3_rpd.teachers.made_elsewhere import GRACE_SECONDS, Failed, Ready, attempt, prepare, unpickle_teacher
 from sb3_rpd.teachers.process.shared_arrays import Placement, SharedArrays
-from sb3_rpd.teachers.resolve import make_teacher
-
-#: How long a teacher whose asking process is gone, or has said goodbye, may go on with what it is doing.
-GRACE_SECONDS = 5.0
 
 
 class Setup(NamedTuple):
@@ -46,13 +41,6 @@ class SharedQuestions(NamedTuple):
     has_instructions: bool
 
 
-class Ready(NamedTuple):
-    """Reply to ``Setup``."""
-
-    gives_distribution: bool
-    takes_action_masks: bool
-
-
 class Answer(NamedTuple):
     """
     Reply to ``SharedQuestions``.
@@ -63,12 +51,6 @@ class Answer(NamedTuple):
 
     placements: list[Placement]
     fields: list[str]
-
-
-class Failed(NamedTuple):
-    """Reply to anything: an exception, as text, since not every exception can be pickled and unpickled."""
-
-    traceback: str
 
 
 Request: TypeAlias = Setup | SharedQuestions
@@ -90,14 +72,14 @@ def serve(connection: Connection, arrays: SharedArrays, factory: bytes, n_thread
     faulthandler.enable()
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     th.set_num_threads(n_threads)
-    try:
-        teacher = _make(pickle.loads(factory))
-    except Exception:
-        _send(connection, Failed(traceback.format_exc()))
+    teacher = attempt(partial(unpickle_teacher, factory))
+    if isinstance(teacher, Failed):
+        _send(connection, teacher)
         return
     try:
-        while (request := _receive(connection)) is not None and _send(connection, _reply(teacher, arrays, request)):
-            pass
+        while (request := _receive(connection)) is not None:
+            if not _send(connection, attempt(partial(_reply, teacher, arrays, request))):
+                break
     finally:
         teacher.close()
 
@@ -140,18 +122,10 @@ def decode_output(arrays: SharedArrays, answer: Answer) -> TeacherOutput:
     return TeacherOutput(**dict(zip(answer.fields, arrays.read(answer.placements), strict=True)))
 
 
-def _make(factory: Callable[[], Any] | str) -> Teacher:
-    return make_teacher(factory if isinstance(factory, str) else factory())
-
-
 def _reply(teacher: Teacher, arrays: SharedArrays, request: Request) -> Reply:
-    try:
-        if isinstance(request, Setup):
-            teacher.setup(request.action_space)
-            return Ready(bool(teacher.gives_distribution), bool(teacher.takes_action_masks))
-        return _encode_output(arrays, ask_teacher(teacher, _decode_questions(arrays, request)))
-    except Exception:
-        return Failed(traceback.format_exc())
+    if isinstance(request, Setup):
+        return prepare(teacher, request.action_space)
+    return _encode_output(arrays, ask_teacher(teacher, _decode_questions(arrays, request)))
 
 
 def _receive(connection: Connection) -> Request | None:
