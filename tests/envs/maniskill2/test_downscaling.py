@@ -1,6 +1,5 @@
 """Means over areas (sb3_rpd/envs/maniskill2/downscaling.py)."""
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -26,7 +25,10 @@ def test_whole_ratios_are_means_of_blocks(height: int, width: int, by: tuple[int
     np.testing.assert_allclose(scaled, exact, rtol=0, atol=0.5001)
 
 
+@pytest.mark.maniskill2
 def test_close_to_opencvs_area_interpolation() -> None:
+    import cv2  # ManiSkill2 brings it
+
     image = np.random.default_rng(0).integers(0, 256, (224, 240, 3), np.uint8)
     theirs = cv2.resize(image, (128, 96), interpolation=cv2.INTER_AREA)
     np.testing.assert_allclose(Downscaling((224, 240), (96, 128))(image).astype(int), theirs, rtol=0, atol=1)
