@@ -192,7 +192,7 @@ def first_numbers(observation: Any) -> np.ndarray:
 def masks_for(action_space: spaces.Space, numbers: np.ndarray) -> np.ndarray:
     """:return: Masks of shape (n, choices) for n states: of each number one value is forbidden, or none."""
     sizes = n_choices(action_space)
-    drawn = (np.abs(numbers[:, np.newaxis]) * 1000).astype(int) % (2 * sizes)
+    drawn = (np.abs(numbers[:, np.newaxis].astype(np.float64)) * 1000).astype(int) % (2 * sizes)
     masks = np.ones((len(numbers), int(sizes.sum())), dtype=bool)
     np.put_along_axis(masks, drawn % sizes + first_columns(action_space), drawn >= sizes, axis=1)
     return masks
