@@ -527,7 +527,7 @@ def test_wrapper_without_unwrapped(wrapped: bool) -> None:
 @pytest.mark.parametrize("wrapped", [True, False], ids=["wrapper", "no_wrapper"])
 @pytest.mark.parametrize(("meddle", "when"), [(go_on_from_reset, "rollout_start"), (evaluate, "step"), (reset, "step")])
 def test_in_worker_processes(wrapped: bool, meddle: Callable[[Any], Any], when: str) -> None:
-    env = SubprocVecEnv([naming_env(index, "vector", wrapped) for index in range(2)], start_method="fork")
+    env = SubprocVecEnv([naming_env(index, "vector", wrapped) for index in range(2)], start_method="forkserver")
     try:
         assert learn(make_model(env), Meddling(meddle, when)).missing == 0
     finally:
