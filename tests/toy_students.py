@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch as th
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
@@ -34,6 +35,16 @@ def assert_close(first: OnPolicyAlgorithm, second: OnPolicyAlgorithm) -> None:
         assert state["step"] == states[1][index]["step"]
         for name in state.keys() - {"step"}:
             th.testing.assert_close(states[1][index][name], state[name], rtol=1e-4, atol=1e-6)
+
+
+def assert_trained_alike(plain: OnPolicyAlgorithm, fast: OnPolicyAlgorithm) -> None:
+    """Two ways of the same training: parameters, moments and what the last iteration logged are the same up to rounding."""
+    assert_close(plain, fast)
+    assert plain._n_updates == fast._n_updates
+    expected, actual = dict(plain.logger.name_to_value), dict(fast.logger.name_to_value)
+    for of_one in (expected, actual):
+        of_one.pop("teacher/seconds")
+    assert actual == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
 _READER = """

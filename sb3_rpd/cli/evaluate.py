@@ -7,17 +7,24 @@ from typing import Any
 
 import numpy as np
 
-from sb3_rpd.cli.options import ENVIRONMENT_HELP, TEACHER_HELP, Commands, HelpFormatter, example, say, search_current_folder
+from sb3_rpd.cli.options import (
+    ENVIRONMENT_HELP,
+    STATISTICS_HELP,
+    STUDENT_HELP,
+    TEACHER_HELP,
+    Commands,
+    HelpFormatter,
+    example,
+    say,
+    search_current_folder,
+)
 from sb3_rpd.cli.progress import Progress
-from sb3_rpd.common.student_files import load_student
-from sb3_rpd.common.teacher import Teacher
 from sb3_rpd.evaluation import Episode, evaluate_teacher
 from sb3_rpd.evaluation.film import film_episode, write_strip
-from sb3_rpd.teachers import SB3Teacher
-from sb3_rpd.training.checkpoints import STATISTICS, STUDENT
 from sb3_rpd.training.environments import make_environment
 from sb3_rpd.training.run import SETTINGS
 from sb3_rpd.training.settings import TrainingSettings, read_settings
+from sb3_rpd.training.students import find_student
 from sb3_rpd.training.teachers import NamedTeacher, find_teacher
 
 
@@ -35,10 +42,10 @@ def add(commands: Commands) -> None:
     )
     who = parser.add_mutually_exclusive_group(required=True)
     who.add_argument("--teacher", help=TEACHER_HELP)
-    who.add_argument("--student", type=Path, help="the folder of a training, or what the student's save() has written")
+    who.add_argument("--student", type=Path, help=STUDENT_HELP)
     parser.add_argument("--env", help=f"{ENVIRONMENT_HELP}; a training's folder knows its own")
     parser.add_argument("--settings", type=Path, help="a YAML file as for `sb3-rpd train`, with env_kwargs and teacher_kwargs")
-    parser.add_argument("--vec-normalize", type=Path, help="what VecNormalize.save() has written; a training's folder has it")
+    parser.add_argument("--vec-normalize", type=Path, help=STATISTICS_HELP)
     parser.add_argument("--episodes", type=int, default=100, help="how many")
     parser.add_argument("--seed", type=int, default=1_000_000, help="of the episodes; trainings have others")
     parser.add_argument("--frames", type=Path, help="write frames of an episode side by side, as a .png for instance")
@@ -53,7 +60,11 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     """
     search_current_folder()
     settings = _settings(arguments)
-    named = find_teacher(settings) if arguments.student is None else NamedTeacher(_load_student(arguments))
+    if arguments.student is None:
+        named = find_teacher(settings)
+    else:
+        say(f"Loading {arguments.student}")
+        named = NamedTeacher(find_student(arguments.student, arguments.vec_normalize))
     teacher = named.teacher
     assert teacher is not None
     with closing(teacher):
@@ -102,16 +113,6 @@ def _settings(arguments: argparse.Namespace) -> TrainingSettings:
     if path is None and arguments.student is not None and (arguments.student / SETTINGS).is_file():
         path = arguments.student / SETTINGS
     return read_settings(path, env=arguments.env, teacher=arguments.teacher)
-
-
-def _load_student(arguments: argparse.Namespace) -> Teacher:
-    path, statistics = arguments.student, arguments.vec_normalize
-    if path.is_dir():
-        if statistics is None and (path / STATISTICS).is_file():
-            statistics = path / STATISTICS
-        path = path / STUDENT
-    say(f"Loading {path}" + (f" and {statistics}" if statistics else ""))
-    return SB3Teacher(load_student(path), statistics)
 
 
 def _make_environment(settings: TrainingSettings, named: NamedTeacher, n_envs: int) -> Any:

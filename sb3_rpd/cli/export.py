@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from sb3_rpd.cli.options import Commands, HelpFormatter, example, say
+from sb3_rpd.cli.options import STATISTICS_HELP, Commands, HelpFormatter, example, say
 from sb3_rpd.common.student_files import load_student
 from sb3_rpd.export import export_student
 
@@ -19,7 +19,7 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("student", type=Path, help="what the student's save() has written")
     parser.add_argument("--to", type=Path, required=True, help="where to: a file that ends in .onnx or .pt2")
-    parser.add_argument("--vec-normalize", type=Path, help="what VecNormalize.save() has written, if it was trained with one")
+    parser.add_argument("--vec-normalize", type=Path, help=STATISTICS_HELP)
     parser.add_argument("--channels-first", action="store_true", help="the environment's images have their channels first")
     parser.set_defaults(run=run)
 

@@ -9,6 +9,8 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 ENVIRONMENT_HELP = 'a gymnasium id, a ManiSkill2 task, or "package.module:function"'
 TEACHER_HELP = '"package.module:function", "scripted" (ManiSkill2\'s cube tasks), or the folder of an OpenVLA checkpoint'
+STUDENT_HELP = "the folder of a training, or what the student's save() has written"
+STATISTICS_HELP = "what VecNormalize.save() has written, if the student was trained with one; a training's folder has its own"
 FACTORY_HELP = '"package.module:factory", called without arguments; found from the current folder too'
 
 

@@ -1,7 +1,6 @@
 """``sb3-rpd record``: demonstrations of a teacher or of a trained student."""
 
 import argparse
-import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -10,7 +9,17 @@ from typing import Any
 import gymnasium as gym
 from gymnasium import spaces
 
-from sb3_rpd.cli.options import FACTORY_HELP, Commands, search_current_folder
+from sb3_rpd.cli.options import (
+    FACTORY_HELP,
+    STATISTICS_HELP,
+    STUDENT_HELP,
+    TEACHER_HELP,
+    Commands,
+    HelpFormatter,
+    example,
+    say,
+    search_current_folder,
+)
 from sb3_rpd.cli.progress import Progress
 from sb3_rpd.common.factories import find_factory
 from sb3_rpd.common.teacher import Teacher
@@ -26,13 +35,10 @@ from sb3_rpd.envs import (
     task_instruction,
 )
 from sb3_rpd.envs.maniskill2.cameras import HUMAN_CAMERA
-from sb3_rpd.teachers import SCRIPTED_TASKS, SB3Teacher, ScriptedTeacher, make_teacher
-
-_EXAMPLE = """example:
-  sb3-rpd record --task LiftCube-v0 --episodes 150 --noise 0.0,0.2,0.4 --camera human --size 224 --to demos/
-
-The same command again goes on where it was; another one into the same folder adds to it.
-"""
+from sb3_rpd.teachers import SCRIPTED_TASKS, SB3Teacher
+from sb3_rpd.training.settings import TrainingSettings
+from sb3_rpd.training.students import find_student
+from sb3_rpd.training.teachers import SCRIPTED, find_teacher
 
 # Of pd_ee_delta_pose: a rotation is noisy by half as much as a translation, and the gripper by flips alone
 _NOISE_WEIGHTS = (1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.0)
@@ -45,42 +51,47 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser(
         "record",
         help="write what a teacher or a student does as demonstrations",
-        description="Let a teacher or a trained student act, and write down what it sees and wants to do.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Let a teacher or a trained student act, and write down what it sees and wants to do.\n"
+        "The same command again goes on where it was; another one into the same folder adds to it.",
+        epilog=example(
+            "sb3-rpd record --task LiftCube-v0 --episodes 150 --noise 0.0,0.2,0.4 --camera human --size 224 --to demos/"
+        ),
+        formatter_class=HelpFormatter,
     )
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--task", help="a task of ManiSkill2")
     where.add_argument("--env", help=f"or what makes an environment: {FACTORY_HELP}")
     who = parser.add_mutually_exclusive_group()
-    who.add_argument("--teacher", help=f"who acts: {FACTORY_HELP}. Left out: the task's scripted controller, or that in --env")
-    who.add_argument("--student", type=Path, help="or a trained student, what its save() has written")
-    parser.add_argument("--vec-normalize", type=Path, help="what VecNormalize.save() wrote, if it was trained with one")
+    who.add_argument(
+        "--teacher", help=f"who acts: {TEACHER_HELP}; without one, the task's scripted controller, or that in --env"
+    )
+    who.add_argument("--student", type=Path, help=f"or a student: {STUDENT_HELP}")
+    parser.add_argument("--vec-normalize", type=Path, help=STATISTICS_HELP)
     parser.add_argument("--to", type=Path, required=True, help="the folder to write to, or to add to")
-    parser.add_argument("--format", choices=FORMATS, default="lerobot", help="%(choices)s (default: %(default)s)")
-    parser.add_argument("--episodes", type=int, default=100, help="how many there are to be in the end (default: %(default)s)")
+    parser.add_argument("--format", choices=FORMATS, default="lerobot", help="how to write: %(choices)s")
+    parser.add_argument("--episodes", type=int, default=100, help="how many there are to be in the end")
     parser.add_argument("--successes-only", action="store_true", help="play episodes without success again, differently")
-    parser.add_argument("--instruction", help="what the robot is told to do (default: what the environment says)")
-    parser.add_argument("--seed", type=int, default=0, help="of all that is random (default: %(default)s)")
+    parser.add_argument("--instruction", help="what the robot is told to do, in place of what the environment says")
+    parser.add_argument("--seed", type=int, default=0, help="of all that is random")
     states = parser.add_argument_group("which states")
     states.add_argument(
         "--noise",
         type=_numbers,
-        default=(0.0,),
-        help="its levels, which episodes take in turn; the noisy action acts, the clean one is the label (default: 0)",
+        default="0.0",
+        help="its levels, which episodes take in turn; the noisy action acts, the clean one is the label",
     )
     states.add_argument("--gripper-flips", action="store_true", help="noise opens and closes the gripper, too")
     states.add_argument(
         "--keep",
         type=_numbers,
-        default=(1.0,),
-        help="share of the states to keep, others are not rendered; a second one for those near the cube (default: 1)",
+        default="1.0",
+        help="share of the states to keep, others are not rendered; a second one for those near the cube",
     )
     task = parser.add_argument_group("with --task")
-    task.add_argument("--camera", help="human (the default), or one of the task's cameras")
-    task.add_argument("--size", type=int, help=f"side of the images in pixels (default: {_IMAGE_SIZE}, or the student's)")
-    task.add_argument("--max-steps", type=int, help="time limit of an episode (default: the task's own)")
-    task.add_argument("--move-cube", type=float, help="share of the episodes in which the cube jumps (default: 0)")
+    task.add_argument("--camera", help=f"{HUMAN_CAMERA}, or one of the task's cameras; without it, {HUMAN_CAMERA}")
+    task.add_argument("--size", type=int, help=f"side of the images in pixels; without it, the student's, or {_IMAGE_SIZE}")
+    task.add_argument("--max-steps", type=int, help="time limit of an episode, in place of the task's own")
+    task.add_argument("--move-cube", type=float, help="share of the episodes in which the cube jumps")
     parser.set_defaults(run=run)
 
 
@@ -92,13 +103,7 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     """
     _check(parser, arguments)
     search_current_folder()
-    teacher: Teacher | None = None
-    if arguments.student:
-        teacher = SB3Teacher(arguments.student, arguments.vec_normalize)
-    elif arguments.teacher:
-        teacher = make_teacher(arguments.teacher)
-    elif arguments.task:
-        teacher = ScriptedTeacher(arguments.task)
+    teacher = _find_teacher(arguments)
     env, sources = _make_env(parser, arguments, teacher)
     try:
         recording = record(
@@ -121,7 +126,7 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
             progress=_Lines(),
         )
     except KeyboardInterrupt:
-        print(f"\n{arguments.to}: stopped; the same command goes on", file=sys.stderr)
+        say(f"\n{arguments.to}: stopped; the same command goes on")
         return 130
     finally:
         env.close()
@@ -142,6 +147,13 @@ def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> No
                 parser.error(f"--{name.replace('_', '-')} goes with --task: --env is made as it is")
     elif not (arguments.teacher or arguments.student or arguments.task in SCRIPTED_TASKS):
         parser.error(f"{arguments.task} has no scripted controller: name a --teacher or a --student")
+
+
+def _find_teacher(arguments: argparse.Namespace) -> Teacher | None:
+    if arguments.student:
+        return find_student(arguments.student, arguments.vec_normalize)
+    name = arguments.teacher or (SCRIPTED if arguments.task else None)
+    return find_teacher(TrainingSettings(arguments.task or arguments.env, teacher=name)).teacher
 
 
 def _make_env(

@@ -11,19 +11,22 @@ from sb3_rpd.common.optional_imports import import_optional
 from sb3_rpd.common.wording import cut
 
 
-def load_student(path: str | Path, algorithm: type[BaseAlgorithm] | None = None) -> BaseAlgorithm:
+def load_student(path: str | Path, algorithm: type[BaseAlgorithm] | None = None, device: str = "cpu") -> BaseAlgorithm:
     """
-    Load a student to act with, on the CPU. What is pickled in the file runs: it must come from somebody you trust.
+    Load a student to act with. What is pickled in the file runs: it must come from somebody you trust.
 
-    :param path: What ``save()`` of RPD, PPO or RecurrentPPO has written.
+    :param path: What ``save()`` has written; ".zip" is added to a name without an ending, as ``save()`` does.
     :param algorithm: The class to load it with; None for what ``student_class`` says.
+    :param device: Where it is to act, as Stable-Baselines3 takes it.
     :return: The student.
     :raises FileNotFoundError: if there is no such file.
     :raises ValueError: if it is none of a student, or does not load.
     """
     algorithm = algorithm or student_class(path)
     try:
-        return algorithm.load(path, device="cpu")
+        return algorithm.load(path, device=device)
+    except FileNotFoundError:
+        raise
     except Exception as error:
         raise ValueError(
             f"{path} does not load as a {algorithm.__name__} model ({type(error).__name__}: {cut(error)})."
@@ -32,13 +35,14 @@ def load_student(path: str | Path, algorithm: type[BaseAlgorithm] | None = None)
 
 def student_class(path: str | Path) -> type[BaseAlgorithm]:
     """
-    :param path: What ``save()`` of RPD, PPO or RecurrentPPO has written.
+    :param path: What ``save()`` has written, as ``load_student`` takes it.
     :return: PPO, which loads what RPD has saved, or sb3-contrib's RecurrentPPO or MaskablePPO.
     :raises FileNotFoundError: if there is no such file.
     :raises ValueError: if the file is no archive of Stable-Baselines3, or of an algorithm that is none of these.
     """
+    path = Path(path)
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(path if path.suffix else path.with_suffix(".zip")) as archive:
             settings = json.loads(archive.read("data"))
             # the names of its parameters stand in there as they are
             has_lstm = b"lstm_actor" in archive.read("policy.pth")

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch as th
 from gymnasium import spaces
-from stable_baselines3 import PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.distributions import (
     BernoulliDistribution,
@@ -22,6 +21,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.offers import describe_observations
+from sb3_rpd.common.student_files import load_student
 from sb3_rpd.common.teacher import Teacher, TeacherOutput
 from sb3_rpd.common.type_aliases import RawObservation
 from sb3_rpd.common.vec_normalize import load_statistics
@@ -40,15 +40,12 @@ def _same_actions(teacher_space: spaces.Space, env_space: spaces.Space, convert:
     return bool(teacher_space == env_space)
 
 
-def _load_model(path: Path, algorithm: type[BaseAlgorithm]) -> BaseAlgorithm:
+def _load_model(path: str | Path, algorithm: type[BaseAlgorithm] | None) -> BaseAlgorithm:
     try:
-        return algorithm.load(path)
-    except FileNotFoundError:
-        raise
-    except Exception as error:
+        return load_student(path, algorithm, device="auto")
+    except ValueError as error:
         raise TeacherError(
-            f"{path} does not load as a {algorithm.__name__} model ({type(error).__name__}: {cut(error)}). "
-            "Name the class that saved it (algorithm=...), or load it yourself and pass the model."
+            f"{error} Name the class that saved it (algorithm=...), or load it yourself and pass the model."
         ) from error
 
 
@@ -72,7 +69,8 @@ class SB3Teacher(Teacher):
     :param vec_normalize: The statistics of the model's own training, or the path that ``VecNormalize.save()`` wrote;
         None for those of the ``VecNormalize`` in the model's own environment, if it has one. An object is copied: what
         happens to it later does not matter.
-    :param algorithm: The class that saved ``model``, where that is a path.
+    :param algorithm: The class that saved ``model``, where that is a path; None finds out whether it is PPO (which loads what
+        RPD has saved) or MaskablePPO.
     :param deterministic: Whether to answer with the mode of the model's distribution, which touches no random number
         generator. A teacher that samples draws from the process's own generators (torch's and numpy's) and so
         changes what a student draws from them.
@@ -86,11 +84,11 @@ class SB3Teacher(Teacher):
         model: BaseAlgorithm | str | Path,
         vec_normalize: VecNormalize | str | Path | None = None,
         *,
-        algorithm: type[BaseAlgorithm] = PPO,
+        algorithm: type[BaseAlgorithm] | None = None,
         deterministic: bool = True,
         convert_actions: ConvertActions = None,
     ) -> None:
-        self.model = model if isinstance(model, BaseAlgorithm) else _load_model(Path(model), algorithm)
+        self.model = model if isinstance(model, BaseAlgorithm) else _load_model(model, algorithm)
         if hasattr(self.model.policy, "lstm_actor"):
             raise TeacherError(
                 f"{type(self.model).__name__} is recurrent, and a teacher answers each state by itself, in any order. "

@@ -38,6 +38,8 @@ def test_class_is_told_by_the_archive(
     algorithm(policy, MaskedEnv(), n_steps=8, batch_size=8, device="cpu", **kwargs).save(tmp_path / "student.zip")
     assert student_class(tmp_path / "student.zip") is loaded_by
     assert type(load_student(tmp_path / "student.zip")) is loaded_by
+    # As save() adds the ending
+    assert type(load_student(tmp_path / "student")) is loaded_by
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch as th
+from toy_recipes import SHORT
 
 from sb3_rpd.cli import main
 from sb3_rpd.demonstrations import Demonstrations, read_demonstrations
@@ -16,18 +17,7 @@ from sb3_rpd.teachers.openvla import OpenVLATeacher
 from sb3_rpd.teachers.openvla.checkpoint import load_model
 from sb3_rpd.teachers.openvla.model import OpenVLAModel
 
-RECIPE = Recipe(
-    steps=4,
-    batch_size=4,
-    accumulation=1,
-    learning_rate=1e-2,
-    warmup_steps=1,
-    lora_rank=4,
-    held_out=0.3,
-    held_out_frames=8,
-    evaluate_every=4,
-    save_every=4,
-)
+RECIPE = replace(SHORT, steps=4, learning_rate=1e-2, warmup_steps=1, evaluate_every=4, save_every=4)
 
 
 class Trained:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch as th
+from toy_recipes import SHORT
 
 from sb3_rpd.demonstrations import Demonstrations
 from sb3_rpd.finetuning import Examples, Objective, Recipe, finetune
@@ -17,18 +18,6 @@ from sb3_rpd.teachers.openvla.checkpoint import load_model
 from sb3_rpd.teachers.openvla.model import OpenVLAModel
 
 QUIET: Callable[[str], None] = lambda _: None  # noqa: E731
-SHORT = Recipe(
-    steps=6,
-    batch_size=4,
-    accumulation=1,
-    learning_rate=3e-3,
-    warmup_steps=2,
-    lora_rank=4,
-    held_out=0.3,
-    held_out_frames=8,
-    evaluate_every=3,
-    save_every=2,
-)
 
 
 def weights(folder: Path) -> dict[str, th.Tensor]:

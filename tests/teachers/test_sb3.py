@@ -226,10 +226,21 @@ def test_archive_of_a_named_algorithm(tmp_path: Path) -> None:
     np.testing.assert_array_equal(
         teacher.predict(observations()).actions, model.predict(observations(), deterministic=True)[0]
     )
-    with pytest.raises(TeacherError, match=r"does not load as a PPO model.*algorithm="):
+    with pytest.raises(TeacherError, match=r"sac\.zip holds no student of RPD, PPO.*algorithm="):
         SB3Teacher(tmp_path / "sac.zip")
+    with pytest.raises(TeacherError, match=r"sac\.zip does not load as a PPO model.*algorithm="):
+        SB3Teacher(tmp_path / "sac.zip", algorithm=PPO)
     with pytest.raises(FileNotFoundError):
         SB3Teacher(tmp_path / "missing.zip")
+
+
+def test_archive_tells_its_algorithm_and_needs_no_ending(tmp_path: Path) -> None:
+    model = PPO("MlpPolicy", RandomEnv(VECTOR, BOX), **small())
+    model.save(tmp_path / "old")
+    teacher = SB3Teacher(tmp_path / "old")
+    np.testing.assert_array_equal(
+        teacher.predict(observations()).actions, model.predict(observations(), deterministic=True)[0]
+    )
 
 
 def test_file_that_is_no_vec_normalize(tmp_path: Path) -> None:
