@@ -286,3 +286,22 @@ def test_other_refusals(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="MaskablePPO acts by masks"):
         export_student(masked, tmp_path / "student.onnx")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize(
+    ("space", "observations"),
+    [
+        (spaces.Discrete(4), np.array([0, 3, 1])),
+        (spaces.MultiDiscrete([3, 4]), np.array([[0, 3], [2, 0], [1, 1]])),
+        (spaces.MultiBinary(3), np.array([[0, 1, 0], [1, 1, 1], [0, 0, 0]], np.int8)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_students_that_observe_discrete_numbers(
+    name: str, space: spaces.Space, observations: np.ndarray, tmp_path: Path
+) -> None:
+    model = PPO("MlpPolicy", environment(BOX, space), **SETTINGS)
+    export_student(model, tmp_path / name)
+    action = RUNS[name](tmp_path / name, {"observation": observations})["action"]
+    np.testing.assert_allclose(action, model.predict(observations, deterministic=True)[0], rtol=1e-5, atol=1e-6)

@@ -6,15 +6,19 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch as th
+from gymnasium import spaces
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.policies import ActorCriticCnnPolicy, ActorCriticPolicy, MultiInputActorCriticPolicy
+from stable_baselines3.common.torch_layers import CombinedExtractor, FlattenExtractor, NatureCNN
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize
-from toy_envs import ACTION_SPACES, SpacesEnv, scripted_teacher
+from toy_envs import ACTION_SPACES, DICT_SPACE, SpacesEnv, scripted_teacher
 
 from sb3_rpd import RPD
 from sb3_rpd.common.schedules import LinearCoef
@@ -29,6 +33,14 @@ BOX = ACTION_SPACES["box"]
 
 def toy_env() -> SpacesEnv:
     return SpacesEnv(BOX)
+
+
+def dict_env() -> SpacesEnv:
+    return SpacesEnv(BOX, DICT_SPACE)
+
+
+def image_env() -> SpacesEnv:
+    return SpacesEnv(BOX, spaces.Box(0, 255, (36, 36, 3), np.uint8))
 
 
 def stacked_envs() -> VecFrameStack:
@@ -155,3 +167,23 @@ def test_arguments_of_a_wrong_kind_are_named(tmp_path: Path) -> None:
     rpd = SETTINGS.rpd | {"n_steps": "many"}
     with pytest.raises(ValueError, match=r"RPD cannot be made with .*'n_steps': 'many'"):
         train(SETTINGS.changed(rpd=rpd), tmp_path, lambda line: None)
+
+
+@pytest.mark.parametrize(
+    ("env", "policy", "policy_class", "extractor"),
+    [
+        ("toy_env", "auto", ActorCriticPolicy, FlattenExtractor),
+        ("dict_env", "auto", MultiInputActorCriticPolicy, CombinedExtractor),
+        ("image_env", "auto", ActorCriticCnnPolicy, NatureCNN),
+        ("image_env", "MlpPolicy", ActorCriticPolicy, FlattenExtractor),
+    ],
+)
+def test_the_policy_goes_by_the_observations_unless_it_is_named(
+    env: str, policy: str, policy_class: type, extractor: type, tmp_path: Path
+) -> None:
+    named = replace(SETTINGS, env=f"{__name__}:{env}", policy=policy, normalize=False, timesteps=32, evaluate_every=32)
+    train(replace(named, rpd=SETTINGS.rpd | {"tensorboard_log": str(tmp_path / "logs")}), tmp_path / "run", lambda line: None)
+    student = PPO.load(tmp_path / "run" / "student.zip", device="cpu")
+    assert type(student.policy) is policy_class
+    assert type(student.policy.features_extractor) is extractor
+    assert list((tmp_path / "logs").glob("events.*"))
