@@ -54,10 +54,11 @@ class ExploringSuccess(BaseCallback):
 def settings_of(run: Run) -> dict[str, Any]:
     """:return: All that the result of a run depends on beside its own fields, as JSON holds it."""
     world, method = WORLDS[run.suite], METHODS[run.method]
+    task = {"task": dict(world.task_settings[run.task])} if run.task in world.task_settings else {}
     if method.algorithm is None:
         assert run.error is not None
-        return {"teacher_error": world.errors[run.error], "evaluation_episodes": world.evaluation_episodes}
-    return {
+        return task | {"teacher_error": world.errors[run.error], "evaluation_episodes": world.evaluation_episodes}
+    return task | {
         "algorithm": method.algorithm.__name__,
         "arguments": {name: repr(value) for name, value in method.arguments(world).items()},
         "teacher_std": world.teacher_std if method.needs_distribution else None,

@@ -1,6 +1,6 @@
 """The suite on ManiSkill2: cube tasks from state observations, and what their scripted teachers are made to do wrong."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -16,11 +16,11 @@ from sb3_rpd.envs import make_maniskill2_vec_env, privileged_state
 from sb3_rpd.teachers import DegradedTeacher, ScriptedTeacher
 from sb3_rpd.teachers.faults import Inversion, misjudged_cube, stall_near_cube
 
-#: Tasks that the scripted teacher of another one cannot solve, and whose teacher that is.
-VARIATIONS = {
-    "LiftSmallCube-v0": "LiftCube-v0",
-    "LiftCubeHigher-v0": "LiftCube-v0",
-    "LiftCubeBesideBlock-v0": "LiftCube-v0",
+#: Variations of LiftCube that its scripted teacher cannot solve, and what each is made with, in meters.
+VARIATIONS: Mapping[str, Mapping[str, float]] = {
+    "LiftSmallCube-v0": {"cube_half_size": 0.011},
+    "LiftCubeHigher-v0": {"goal_height": 0.23},
+    "LiftCubeBesideBlock-v0": {"gap": 0.032},
 }
 
 EPISODE_STEPS = 100
@@ -55,7 +55,8 @@ def _show_teacher(env: gym.Env, history: int) -> TeacherActionWrapper:
 
 
 def make_teacher(task: str, error: str, seed: int) -> Teacher:
-    return DegradedTeacher(ScriptedTeacher(VARIATIONS.get(task, task)), **_FAULTS[error], seed=seed)
+    scripted = ScriptedTeacher("LiftCube-v0" if task in VARIATIONS else task)
+    return DegradedTeacher(scripted, **_FAULTS[error], seed=seed)
 
 
 MANISKILL2 = World(
@@ -82,4 +83,5 @@ MANISKILL2 = World(
     selections=12,
     selection_episodes=20,
     evaluation_episodes=100,
+    task_settings=VARIATIONS,
 )

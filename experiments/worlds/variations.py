@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.worlds.maniskill2 import VARIATIONS
 from sb3_rpd.envs.maniskill2.installation import import_maniskill2
 
 register_env: Any = import_maniskill2().register_env
@@ -22,7 +23,7 @@ class LiftSmallCubeEnv(LiftCubeEnv):
     """The cube is 2.2 cm wide. The teacher takes fingers so near to each other for empty, and opens them."""
 
     def _load_actors(self) -> None:
-        self.cube_half_size = np.array([0.011] * 3, np.float32)
+        self.cube_half_size = np.array([VARIATIONS["LiftSmallCube-v0"]["cube_half_size"]] * 3, np.float32)
         super()._load_actors()
 
 
@@ -30,7 +31,7 @@ class LiftSmallCubeEnv(LiftCubeEnv):
 class LiftCubeHigherEnv(LiftCubeEnv):
     """The cube has to go up by 23 cm. The teacher sees the marker where LiftCube has it, at 20 cm, and stops 2 cm above it."""
 
-    goal_height = 0.23
+    goal_height = VARIATIONS["LiftCubeHigher-v0"]["goal_height"]
 
     def _initialize_task(self) -> None:
         self.goal_pos = self.obj.pose.p + np.array([0, 0, LiftCubeEnv.goal_height])
@@ -44,7 +45,7 @@ class LiftCubeBesideBlockEnv(LiftCubeEnv):
     other side there is room for the finger between the two.
     """
 
-    gap = 0.032
+    gap = VARIATIONS["LiftCubeBesideBlock-v0"]["gap"]
     block_half_size = (0.02, 0.02, 0.03)
 
     def _load_actors(self) -> None:

@@ -1,7 +1,7 @@
 """What a suite of runs says about its tasks, its teachers and its students."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from stable_baselines3.common.vec_env import VecEnv
@@ -30,6 +30,7 @@ class World:
     :param selections: How often the student is evaluated while it trains, to keep the best.
     :param selection_episodes: Over how many episodes each time.
     :param evaluation_episodes: Over how many held-out episodes the results are counted.
+    :param task_settings: What tasks of our own are made with, by task; it is among the settings of their runs.
     """
 
     make_env: Callable[[str, str | None, str, int, int], VecEnv]
@@ -46,3 +47,4 @@ class World:
     selections: int
     selection_episodes: int
     evaluation_episodes: int
+    task_settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -25,6 +25,13 @@ def test_errors_and_methods_are_known(suite: str) -> None:
         settings_of(run)
 
 
+def test_a_task_of_our_own_that_is_changed_makes_other_settings() -> None:
+    by_method = {run.method: run for run in runs_of("maniskill2") if run.task == "LiftCubeHigher-v0"}
+    for method in (TEACHER, "ppo", "rpd"):
+        assert settings_of(by_method[method])["task"] == {"goal_height": 0.23}
+    assert all("task" not in settings_of(run) for run in runs_of("maniskill2") if run.task == "LiftCube-v0")
+
+
 def test_seeds_do_not_meet() -> None:
     for suite, world in WORLDS.items():
         training = {100 * seed + i for seed in (*SEEDS[suite], TUNING_SEED) for i in range(world.n_envs)}
