@@ -1,4 +1,4 @@
-"""Finds a constant offset of the teacher's actions from the reward alone, and takes it out of the labels."""
+"""Finds from the reward alone by what the teacher's actions are moved and scaled, and takes it out of the labels."""
 
 import math
 from dataclasses import dataclass, field
@@ -13,42 +13,53 @@ from sb3_rpd.common.buffers import TeacherLabelsMixin
 
 #: How many observations go through the policy at once.
 _CHUNK = 4096
+#: Between these a dimension is scaled: as much in the other direction, and twice as much.
+_GAINS = (-2.0, 1.0)
 
 
 @dataclass
 class LabelDebiasing:
     """
-    Learns one offset for each dimension of the action, which is added to the teacher's labels.
+    Corrects the teacher's labels by one offset and one gain for each dimension of the action: ``a_T + gain * a_T + bias``.
 
-    A teacher that always errs in the same direction (its camera was moved, an axis is calibrated wrongly) is imitated with
-    its error. The reward knows better: moving the mean of a Gaussian policy everywhere by the same vector changes the expected
-    return by its policy gradient, ``mean(A * (a - mu) / sigma ** 2)`` over a rollout (Williams 1992), with the advantages A,
-    normalized over the rollout, the actions a that were taken, and the mean mu and standard deviation sigma of the policy that
-    took them. What a shift of the student gains, the same shift of what it imitates gains, so after each rollout ::
+    A teacher that always errs in the same way (its camera was moved, an axis is calibrated wrongly or has the wrong sign) is
+    imitated with its error. The reward knows better. With the advantages A, normalized over a rollout, the actions a that were
+    taken, and the mean mu and standard deviation sigma of the Gaussian policy that took them, ``mean(A * (a - mu) / sigma)``
+    is the gradient of the expected return for a shift of the policy's mean, in units of sigma (Williams 1992); with the
+    teacher's actions a_T as a further factor, the one for a shift by so much of them. What such a shift of the student gains,
+    the same shift of what it imitates gains, so after each rollout ::
 
-        bias += step_size * (1 - success rate) * mean(A * (a - mu) / sigma ** 2)
+        bias += step_size * (1 - success rate) * mean(A * (a - mu) / sigma) * w
+        gain += gain_step_size * (1 - success rate) * mean(A * (a - mu) / sigma * a_T / w)
 
-    It corrects an offset and no other error: not an axis with the wrong sign, not a gripper that closes late. In dimensions
-    that do not matter it drifts a little, with the errors of the advantages; the factor (1 - success rate) holds it where the
-    student succeeds.
+    with half the Box's width w, 1 where it is unbounded. A gain of -2 turns a dimension around; it stays in [-2, 1]. Other
+    errors are not corrected: a gripper that closes late, say. In dimensions that do not matter both drift a little, with the
+    errors of the advantages; the factor (1 - success rate) holds them where the student succeeds.
 
-    :param step_size: How far one unit of the gradient moves the offset, in action units.
+    :param step_size: How far the offset moves where an action that is larger by sigma gains one standard deviation of the
+        advantage, in halves of the Box's width.
+    :param gain_step_size: The same for the gain, where the teacher's actions are at the Box's bounds; 0 leaves it at 0.
     :param start: From which part of the training on, in [0, 1). Until then the labels are the teacher's own, by which the
-        student of a teacher without an offset learns faster.
+        student of a teacher without such an error learns faster.
     :param limit: How far outside of the Box a corrected label may be, in halves of its width: the student's mean may be
         there, too.
     :raises ValueError: if a setting is out of its range.
     """
 
-    step_size: float = 0.05
+    step_size: float = 0.3
+    gain_step_size: float = 2.0
     start: float = 0.25
     limit: float = 0.5
     #: What is added to the labels, in action units, of shape (action_dim,); None before the first rollout.
     bias: np.ndarray | None = field(default=None, init=False, repr=False, compare=False)
+    #: By how much of themselves the labels are changed before that, of shape (action_dim,); None before the first rollout.
+    gain: np.ndarray | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not 0.0 < self.step_size < math.inf:
             raise ValueError(f"LabelDebiasing's step_size must be finite and > 0, not {self.step_size}.")
+        if not 0.0 <= self.gain_step_size < math.inf:
+            raise ValueError(f"LabelDebiasing's gain_step_size must be finite and >= 0, not {self.gain_step_size}.")
         if not 0.0 <= self.start < 1.0:
             raise ValueError(f"LabelDebiasing's start is a part of the training, in [0, 1), not {self.start}.")
         if not 0.0 <= self.limit < math.inf:
@@ -67,8 +78,8 @@ class LabelDebiasing:
             )
 
     def restart(self) -> None:
-        """Forget the offset, for a training that begins anew."""
-        self.bias = None
+        """Forget the correction, for a training that begins anew."""
+        self.bias = self.gain = None
 
     def learn_from(
         self, policy: ActorCriticPolicy, buffer: TeacherLabelsMixin, *, progress_remaining: float, success_rate: float | None
@@ -81,61 +92,78 @@ class LabelDebiasing:
         :param progress_remaining: See ``update``.
         :param success_rate: See ``update``.
         """
-        deviations, std = _deviations(policy, buffer)
-        advantages = buffer.advantages.reshape(-1)
-        self.update(advantages, deviations, std, progress_remaining=progress_remaining, success_rate=success_rate)
         assert isinstance(buffer.action_space, spaces.Box)
         labels = buffer.teacher_actions
+        self.update(
+            buffer.advantages.reshape(-1),
+            _standardized_deviations(policy, buffer),
+            labels.reshape(-1, buffer.action_dim),
+            _half_width(buffer.action_space),
+            progress_remaining=progress_remaining,
+            success_rate=success_rate,
+        )
         labels[...] = self.correct(labels, buffer.action_space)
 
     def update(
         self,
         advantages: np.ndarray,
         deviations: np.ndarray,
-        std: np.ndarray,
+        labels: np.ndarray,
+        half_width: np.ndarray,
         *,
         progress_remaining: float,
         success_rate: float | None,
-    ) -> np.ndarray:
+    ) -> None:
         """
         Learn from one rollout.
 
         :param advantages: Shape (n,).
-        :param deviations: The actions that were taken (not clipped) less the policy's mean, shape (n, action_dim).
-        :param std: The policy's standard deviations, shape (n, action_dim).
+        :param deviations: The actions that were taken (not clipped) less the policy's mean, over its standard deviation, shape
+            (n, action_dim).
+        :param labels: The teacher's actions, shape (n, action_dim); NaN where there is no label.
+        :param half_width: Half the width of the Box, shape (action_dim,); 1 where it is unbounded.
         :param progress_remaining: As SB3 has it: 1 at the beginning of ``learn``, 0 at its end.
         :param success_rate: The student's success rate over its last episodes; None, where it is not known, counts as 0.
-        :return: The offset, shape (action_dim,).
         """
-        if self.bias is None:
-            self.bias = np.zeros(deviations.shape[1])
-        if 1.0 - progress_remaining >= self.start:
-            normalized = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
-            gradient = (normalized[:, np.newaxis] * deviations / std**2).mean(axis=0)
-            failure_rate = 1.0 if success_rate is None or math.isnan(success_rate) else 1.0 - success_rate
-            self.bias = self.bias + self.step_size * failure_rate * gradient
-        return self.bias
+        if self.bias is None or self.gain is None:
+            self.bias, self.gain = np.zeros((2, deviations.shape[1]))
+        if 1.0 - progress_remaining < self.start:
+            return
+        normalized = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+        gains_of_shifts = normalized[:, np.newaxis] * deviations
+        labeled = ~np.isnan(labels).any(axis=1)
+        failure_rate = 1.0 if success_rate is None or math.isnan(success_rate) else 1.0 - success_rate
+        self.bias = self.bias + self.step_size * failure_rate * gains_of_shifts.mean(axis=0) * half_width
+        if labeled.any():
+            gradient = (gains_of_shifts[labeled] * labels[labeled] / half_width).mean(axis=0)
+            self.gain = np.clip(self.gain + self.gain_step_size * failure_rate * gradient, *_GAINS)
 
     def correct(self, labels: np.ndarray, action_space: spaces.Box) -> np.ndarray:
         """
         :param labels: The teacher's actions, shape (n, action_dim); NaN where there is no label.
         :param action_space: The action space of one environment.
-        :return: The same, moved by the offset and held within ``limit`` of the Box.
+        :return: The same, scaled by the gain, moved by the offset and held within ``limit`` of the Box.
         """
         assert self.bias is not None
-        low, high = action_space.low.reshape(-1).astype(np.float64), action_space.high.reshape(-1).astype(np.float64)
-        with np.errstate(over="ignore"):
-            margin = self.limit * (high - low) / 2.0
-        corrected: np.ndarray = np.clip(labels + self.bias, low - margin, high + margin)
+        assert self.gain is not None
+        margin = self.limit * _half_width(action_space)
+        low, high = action_space.low.reshape(-1) - margin, action_space.high.reshape(-1) + margin
+        corrected: np.ndarray = np.clip((1.0 + self.gain) * labels + self.bias, low, high)
         return corrected.astype(labels.dtype)
 
 
+def _half_width(action_space: spaces.Box) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        half_width = (action_space.high.astype(np.float64) - action_space.low).reshape(-1) / 2.0
+    return np.where(np.isfinite(half_width), half_width, 1.0)
+
+
 @th.no_grad()
-def _deviations(policy: ActorCriticPolicy, buffer: TeacherLabelsMixin) -> tuple[np.ndarray, np.ndarray]:
+def _standardized_deviations(policy: ActorCriticPolicy, buffer: TeacherLabelsMixin) -> np.ndarray:
     """
     :param policy: The policy that collected the rollout.
     :param buffer: The rollout, in SB3's order before training or in that of training.
-    :return: The actions less the policy's mean, and its standard deviation, both of shape (entries, action_dim).
+    :return: The actions less the policy's mean, over its standard deviation, of shape (entries, action_dim).
     """
     actions = buffer.actions.reshape(-1, buffer.action_dim)
     length = len(buffer.actions)
@@ -146,4 +174,5 @@ def _deviations(policy: ActorCriticPolicy, buffer: TeacherLabelsMixin) -> tuple[
         assert isinstance(normal, th.distributions.Normal)
         means.append(normal.mean.cpu().numpy())
         stds.append(normal.stddev.cpu().numpy())
-    return actions - np.concatenate(means), np.concatenate(stds)
+    deviations: np.ndarray = (actions - np.concatenate(means)) / np.concatenate(stds)
+    return deviations

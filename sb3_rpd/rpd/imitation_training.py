@@ -176,10 +176,11 @@ class ImitationTraining(LabeledRollouts):
             progress_remaining=self._current_progress_remaining,
             success_rate=self._success_rate(),
         )
-        assert debiasing.bias is not None
-        self.logger.record("train/teacher_bias", float(np.linalg.norm(debiasing.bias)))
-        for dimension, bias in enumerate(debiasing.bias):
-            self.logger.record(f"teacher_bias/{dimension}", float(bias), exclude="stdout")
+        for name, correction in (("teacher_bias", debiasing.bias), ("teacher_gain", debiasing.gain)):
+            assert correction is not None
+            self.logger.record(f"train/{name}", float(np.linalg.norm(correction)))
+            for dimension, value in enumerate(correction):
+                self.logger.record(f"{name}/{dimension}", float(value), exclude="stdout")
 
     def _takes_fast_path(self, settings: PPOLossSettings, imitation_loss: ImitationLoss | None) -> bool:
         # Where nothing is imitated training is PPO's to the last bit, which the fast path is not

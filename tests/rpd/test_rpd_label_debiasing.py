@@ -1,4 +1,4 @@
-"""RPD with LabelDebiasing: its offset against an independent computation, its effect, its life in archives."""
+"""RPD with LabelDebiasing: its correction against an independent computation, its effect, its life in archives."""
 
 from pathlib import Path
 from typing import Any
@@ -42,11 +42,11 @@ class Recording(RPD):
 
 @pytest.mark.parametrize("fast", [None, False])
 @pytest.mark.parametrize(("policy", "observation_space"), [("MlpPolicy", None), ("MultiInputPolicy", DICT_SPACE)])
-def test_offset_and_labels_against_an_independent_computation(
+def test_correction_and_labels_against_an_independent_computation(
     policy: str, observation_space: spaces.Space | None, fast: bool | None
 ) -> None:
     env = make_vec_env(lambda: SpacesEnv(BOX, observation_space), n_envs=2, seed=0)
-    debiasing = LabelDebiasing(step_size=0.3, start=0.0)
+    debiasing = LabelDebiasing(step_size=0.3, gain_step_size=0.5, start=0.0)
     network = {"net_arch": [8], "log_std_init": -1.0}
     if observation_space is not None:
         network["features_extractor_kwargs"] = {"cnn_output_dim": 8}
@@ -58,10 +58,13 @@ def test_offset_and_labels_against_an_independent_computation(
 
     normalized = (model.advantages - model.advantages.mean()) / model.advantages.std()
     assert 0.0 < model.failure_rate < 1.0
-    gradient = model.failure_rate * (normalized[..., None] * (model.actions - model.mean) / model.std**2).mean(axis=(0, 1))
-    np.testing.assert_allclose(debiasing.bias, 0.3 * gradient, rtol=1e-4)
-    half = (BOX.high - BOX.low) / 2
-    expected = np.clip(model.labels_before + 0.3 * gradient, BOX.low - half / 2, BOX.high + half / 2)
+    half = (BOX.high - BOX.low).astype(np.float64) / 2
+    gains = model.failure_rate * normalized[..., None] * (model.actions - model.mean) / model.std
+    bias = 0.3 * half * gains.mean(axis=(0, 1))
+    gain = 0.5 * np.nanmean(gains * model.labels_before / half, axis=(0, 1))
+    np.testing.assert_allclose(debiasing.bias, bias, rtol=1e-4)
+    np.testing.assert_allclose(debiasing.gain, gain, rtol=1e-4, atol=1e-7)
+    expected = np.clip((1 + gain) * model.labels_before + bias, BOX.low - half / 2, BOX.high + half / 2)
     assert np.isnan(expected).any()
     np.testing.assert_allclose(model.labels_after, expected, rtol=1e-4, atol=1e-6)
 
@@ -112,7 +115,7 @@ def test_a_teacher_that_is_always_beside_is_outgrown() -> None:
     # Without it the student errs as its teacher does
     np.testing.assert_allclose(error(train(None)), [0.5, -0.3], atol=0.1)
 
-    debiasing = LabelDebiasing(step_size=0.01, start=0.0)
+    debiasing = LabelDebiasing(step_size=0.05, gain_step_size=0.0, start=0.0)
     np.testing.assert_allclose(error(train(debiasing)), [0.0, 0.0], atol=0.1)
     assert debiasing.bias is not None
     np.testing.assert_allclose(debiasing.bias, [-0.5, 0.3], atol=0.15)
@@ -144,22 +147,23 @@ def test_the_offset_is_saved_and_goes_on(tmp_path: Path) -> None:
 
 def test_a_new_training_begins_without_an_offset() -> None:
     fresh, used = LabelDebiasing(start=0.0), LabelDebiasing(start=0.0)
-    used.bias = np.array([7.0, 7.0])
+    used.bias = used.gain = np.array([7.0, 7.0])
     for debiasing in (fresh, used):
         small_model(label_debiasing=debiasing).learn(32)
     assert fresh.bias is not None
-    np.testing.assert_array_equal(used.bias, fresh.bias)
+    np.testing.assert_array_equal((used.bias, used.gain), (fresh.bias, fresh.gain))
 
 
-def test_the_offset_is_in_the_log() -> None:
+def test_the_correction_is_in_the_log() -> None:
     model = small_model(label_debiasing=LabelDebiasing(start=0.0))
     model.learn(32, log_interval=10_000)
     recorded = model.logger.name_to_value
     assert model.label_debiasing is not None
-    bias = model.label_debiasing.bias
-    assert bias is not None
-    assert recorded["train/teacher_bias"] == pytest.approx(float(np.sqrt((bias**2).sum())))
-    assert [recorded["teacher_bias/0"], recorded["teacher_bias/1"]] == pytest.approx(bias.tolist())
+    for name, correction in (("teacher_bias", model.label_debiasing.bias), ("teacher_gain", model.label_debiasing.gain)):
+        assert correction is not None
+        assert correction.all()
+        assert recorded[f"train/{name}"] == pytest.approx(float(np.sqrt((correction**2).sum())))
+        assert [recorded[f"{name}/0"], recorded[f"{name}/1"]] == pytest.approx(correction.tolist())
 
 
 def test_discrete_actions_are_refused_before_training() -> None:
