@@ -30,9 +30,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
-from sb3_rpd import RPD, TeacherActionWrapper
+from sb3_rpd import RPD, TeacherActionWrapper, recommended
 from sb3_rpd.common.history import HistoryWrapper, read_past
-from sb3_rpd.common.label_debiasing import LabelDebiasing
 from sb3_rpd.envs import RenderingUnavailableError, make_maniskill2_vec_env, privileged_state
 from sb3_rpd.evaluation import KeepBest
 from sb3_rpd.evaluation.intervals import wilson_interval
@@ -56,9 +55,6 @@ SETTINGS: dict[str, Any] = dict(
     gae_lambda=0.9,
     device="cpu",
 )
-# Of RPD alone
-COEF = 5.0
-IMITATION: dict[str, Any] = dict(imitation_coef=COEF, label_debiasing=LabelDebiasing())
 
 N_ENVS = 8
 EPISODE_STEPS = 100
@@ -115,7 +111,7 @@ class PrintProgress(BaseCallback):
             )
 
 
-def train(name: str, options: argparse.Namespace, imitation: dict[str, Any] = IMITATION) -> None:
+def train(name: str, options: argparse.Namespace, imitation: dict[str, Any] | None = None) -> None:
     """Train one student, evaluate it, and leave model, statistics, logs and result in its folder."""
     th.set_num_threads(1)
     folder = options.output / name.lower()
@@ -125,7 +121,7 @@ def train(name: str, options: argparse.Namespace, imitation: dict[str, Any] = IM
     settings = dict(SETTINGS, gamma=options.gamma, seed=options.seed, policy_kwargs=policy)
     if name == "RPD":
         teacher = make_teacher(options, options.seed)
-        model: PPO = RPD("MlpPolicy", env, teacher=teacher, **settings, **imitation)
+        model: PPO = RPD("MlpPolicy", env, teacher=teacher, **settings, **(imitation or recommended()))
     else:
         model = PPO("MlpPolicy", env, **settings)
     model.set_logger(configure(str(folder), ["csv", "tensorboard"]))

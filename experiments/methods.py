@@ -10,9 +10,8 @@ from experiments.dagger import DAgger
 from experiments.worlds.world import World
 from sb3_rpd import RPD
 from sb3_rpd.common.gates import RewardTrendGate
-from sb3_rpd.common.label_debiasing import LabelDebiasing
 from sb3_rpd.common.losses import Cosine
-from sb3_rpd.common.schedules import CosineCoef
+from sb3_rpd.common.presets import recommended
 
 
 @dataclass(frozen=True)
@@ -49,14 +48,13 @@ def _aggregating(world: World) -> dict[str, Any]:
     return {"imitation_loss": "mse", "n_epochs": 4 * world.settings["n_epochs"]}
 
 
-def _annealed(world: World) -> dict[str, Any]:
-    # Imitation ends after 60% of the training, and meanwhile an offset of the teacher is taken out of its labels
-    annealed = CosineCoef(world.coefs["mse"], 0.0, end_fraction=0.6)
-    return {"imitation_coef": annealed, "label_debiasing": LabelDebiasing(start=0.05)}
+def _recommended(world: World) -> dict[str, Any]:
+    return recommended(world.coefs["mse"])
 
 
-def _debiased(world: World) -> dict[str, Any]:
-    return {"imitation_coef": world.coefs["mse"], "label_debiasing": LabelDebiasing()}
+def _only(name: str) -> Callable[[World], dict[str, Any]]:
+    # What the other part of the recommended setting is good for
+    return lambda world: {"imitation_coef": world.coefs["mse"], name: _recommended(world)[name]}
 
 
 #: What the teacher achieves by itself, in the episodes in which the students are evaluated.
@@ -71,6 +69,7 @@ METHODS: Mapping[str, Method] = {
     "ppd": Method("PPD (KL)", RPD, _imitating("kl"), needs_distribution=True),
     "directional": Method("directional, shut off", RPD, _directional),
     "dagger": Method("DAgger", DAgger, _aggregating),
-    "debiased": Method("RPD, de-biased", RPD, _debiased),
-    "annealed": Method("RPD, annealed and de-biased", RPD, _annealed),
+    "recommended": Method("RPD, recommended", RPD, _recommended),
+    "annealed": Method("only annealed", RPD, _only("imitation_coef")),
+    "debiased": Method("only de-biased", RPD, _only("label_debiasing")),
 }

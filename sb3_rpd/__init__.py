@@ -5,6 +5,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from sb3_rpd.common.errors import TeacherError
+from sb3_rpd.common.presets import recommended
 from sb3_rpd.common.wrappers import TeacherActionWrapper
 from sb3_rpd.evaluation import check_teacher
 from sb3_rpd.rpd import RPD
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 __version__ = pathlib.Path(__file__).with_name("version.txt").read_text(encoding="utf-8").strip()
 
-__all__ = ["RPD", "TeacherActionWrapper", "TeacherError", "__version__", "check_teacher"]
+__all__ = ["RPD", "TeacherActionWrapper", "TeacherError", "__version__", "check_teacher", "recommended"]
 
 #: What is imported when it is asked for, and where it is: it needs sb3-contrib.
 _ON_REQUEST = {"MaskableRPD": "sb3_rpd.maskable_rpd", "RecurrentRPD": "sb3_rpd.recurrent_rpd"}

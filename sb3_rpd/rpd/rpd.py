@@ -72,8 +72,8 @@ class RPD(ImitationTraining, PPO):
         last rollout that a thread takes longer than it. The labels are the same either way.
     :param max_missing_labels: Over a rollout, the largest share of labels asked for that may be missing (the teacher
         failed, or answered with NaN or outside the action space). Beyond it the model is saved and training stops.
-    :param label_debiasing: Finds a constant offset of the teacher's actions from the reward, and takes it out of the labels
-        (Box actions): a ``LabelDebiasing``. None, the default, takes the labels as they are, as the paper does.
+    :param label_debiasing: Finds from the reward by what the teacher's actions are moved and scaled, and takes it out of the
+        labels (Box actions): a ``LabelDebiasing``. None, the default, takes the labels as they are, as the paper does.
     :param fast: Whether to train on the fast path: the same numbers up to rounding, in a fraction of the time. None takes it
         in iterations that imitate, where it covers the model, and otherwise the plain path, which is PPO to the last bit.
         True takes it also where nothing is imitated, and is an error where it does not cover the model; False never

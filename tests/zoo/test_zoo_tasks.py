@@ -9,7 +9,7 @@ import yaml
 from stable_baselines3.common.env_util import make_vec_env
 
 from examples import maniskill2_demo, quickstart
-from sb3_rpd import check_teacher
+from sb3_rpd import check_teacher, recommended
 from sb3_rpd.common.named_values import read_named_values
 from sb3_rpd.common.teacher import Teacher, TeacherOutput
 from sb3_rpd.evaluation import evaluate_teacher
@@ -53,7 +53,7 @@ def test_hyperparameters_are_those_of_the_documentation() -> None:
     lift = TASKS["sb3_rpd/LiftCube-v0"]
     demo = {name: value for name, value in maniskill2_demo.SETTINGS.items() if name != "device"}
     assert {name: lift[name] for name in demo} == demo
-    assert read_named_values({name: lift[name] for name in maniskill2_demo.IMITATION}) == maniskill2_demo.IMITATION
+    assert read_named_values({name: lift[name] for name in recommended()}) == recommended()
     assert lift["env_kwargs"] == {"max_episode_steps": maniskill2_demo.EPISODE_STEPS}
     assert (lift["n_envs"], lift["n_timesteps"], TASKS["sb3_rpd/PickCube-v0"]["n_timesteps"]) == (8, 60_000, 300_000)
     swing_up = TASKS["Pendulum-v1"]

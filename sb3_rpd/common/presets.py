@@ -1,0 +1,21 @@
+"""Settings to begin with."""
+
+from typing import Any
+
+from sb3_rpd.common.label_debiasing import LabelDebiasing
+from sb3_rpd.common.schedules import CosineCoef
+
+
+def recommended(coef: float = 5.0) -> dict[str, Any]:
+    """
+    Arguments for a Gaussian student whose teacher errs in a way that is not known::
+
+        RPD("MlpPolicy", env, teacher=teacher, **recommended())
+
+    The imitation coefficient goes along half a cosine to a tenth, so that in the end the reward decides what the teacher does
+    not know; meanwhile ``LabelDebiasing`` takes an offset and a wrong sign out of the labels.
+
+    :param coef: The imitation coefficient at the beginning, >= 0.
+    :return: ``imitation_coef`` and ``label_debiasing``, new objects at each call: they are a model's own.
+    """
+    return {"imitation_coef": CosineCoef(coef, coef / 10.0), "label_debiasing": LabelDebiasing()}

@@ -1,0 +1,28 @@
+"""Settings to begin with: what they are, and that each model gets its own."""
+
+import pytest
+from stable_baselines3.common.env_util import make_vec_env
+
+from sb3_rpd import RPD, recommended
+from sb3_rpd.common.label_debiasing import LabelDebiasing
+from sb3_rpd.common.schedules import TrainingProgress
+
+
+def test_the_coefficient_goes_to_a_tenth() -> None:
+    coef = recommended(2.0)["imitation_coef"]
+    ends = [coef(TrainingProgress(remaining, 0, None, None)) for remaining in (1.0, 0.5, 0.0)]
+    assert ends == pytest.approx([2.0, 1.1, 0.2])
+
+
+def test_each_model_corrects_labels_for_itself() -> None:
+    first, second = recommended(), recommended()
+    assert first == second
+    assert first["label_debiasing"] is not second["label_debiasing"]
+
+
+def test_they_are_arguments_of_rpd() -> None:
+    env = make_vec_env("Pendulum-v1", n_envs=2)
+    model = RPD("MlpPolicy", env, teacher=lambda seen: seen[:, :1], n_steps=8, batch_size=16, **recommended())
+    model.learn(16)
+    assert isinstance(model.label_debiasing, LabelDebiasing)
+    assert model.label_debiasing.bias is not None
