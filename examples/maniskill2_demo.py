@@ -1,14 +1,14 @@
 """
 RPD against its teacher and against PPO on the ManiSkill2 simulator: some minutes on two cores, no GPU.
 
-The teacher is a scripted controller that is made about as bad as a vision-language-action model off its training data:
-noise on each action, and nonsense in some states. PPO and RPD then train side by side, one process and one core each, with
-the same settings, seed and steps; RPD also asks the teacher what it would have done. Of each student the policy is kept that
-does best in episodes of its own, and all three are counted over the same held-out episodes, the students with their
-deterministic actions.
+The teacher is a scripted controller that is made about as bad as a vision-language-action model off its training data: it
+reaches beside the cube, always to the same side, with noise on each action, and nonsense in some states. PPO and RPD then
+train side by side, one process and one core each, with the same settings, seed and steps; RPD also asks the teacher what it
+would have done. Of each student the policy is kept that does best in episodes of its own, and all three are counted over the
+same held-out episodes, the students with their deterministic actions.
 
     python examples/maniskill2_demo.py                    # everything lands in runs/demo
-    python examples/maniskill2_demo.py --teacher biased   # which also reaches beside the cube, always to the same side
+    python examples/maniskill2_demo.py --teacher noisy    # without the side
     python examples/maniskill2_demo.py --reward sparse
     python examples/maniskill2_demo.py --task PickCube-v0 --timesteps 300000
     python examples/maniskill2_demo.py --quick            # does it run? too short to learn anything
@@ -226,7 +226,7 @@ def film_student(options: argparse.Namespace) -> pathlib.Path:
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", default="LiftCube-v0", choices=["LiftCube-v0", "PickCube-v0", "StackCube-v0"])
-    parser.add_argument("--teacher", default="noisy", choices=list(TEACHERS), help="what it is made to do wrong")
+    parser.add_argument("--teacher", default="biased", choices=list(TEACHERS), help="what it is made to do wrong")
     parser.add_argument(
         "--reward", default="dense", choices=["dense", "sparse", "maniskill2_dense"], help="of all environments"
     )
