@@ -53,7 +53,7 @@ $(VENV)/.torch: $(VENV)/.system
 
 # $(VENV)/.extra-NAME: the package itself, editable, with the extra NAME. ManiSkill2's bounds hold for all of them.
 $(VENV)/.extra-%: $(VENV)/.torch setup.cfg pyproject.toml
-	$(BIN)/python $(PIP_INSTALL) --editable ".[maniskill2,$*]"
+	scripts/install_editable.sh $(BIN)/python ".[maniskill2,$*]"
 	touch $@
 
 # The tests run the examples.
@@ -82,7 +82,7 @@ $(VENV)-newest/.torch:
 	touch $@
 
 $(VENV)-newest/.ready: $(VENV)-newest/.torch setup.cfg pyproject.toml
-	$(VENV)-newest/bin/python $(PIP_INSTALL) --upgrade --upgrade-strategy eager --editable ".[tests,extra]"
+	scripts/install_editable.sh $(VENV)-newest/bin/python ".[tests,extra]" --upgrade --upgrade-strategy eager
 	touch $@
 
 # In a virtual environment of its own, since the others have the newest release
@@ -93,7 +93,7 @@ test-transformers: $(VENV)-transformers/.ready
 $(VENV)-transformers/.ready: $(VENV)/.system setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)-transformers
 	$(VENV)-transformers/bin/python $(PIP_INSTALL) $(TORCH)
-	$(VENV)-transformers/bin/python $(PIP_INSTALL) --editable ".[openvla]" pytest hypothesis "$(LOWEST_TRANSFORMERS)"
+	scripts/install_editable.sh $(VENV)-transformers/bin/python ".[openvla]" pytest hypothesis "$(LOWEST_TRANSFORMERS)"
 	touch $@
 
 # Not a part of CI: it takes several GB. In a virtual environment of its own, since it wants an older torch
@@ -103,7 +103,7 @@ test-lerobot: $(VENV)-lerobot/.ready
 
 $(VENV)-lerobot/.ready: $(VENV)/.system setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)-lerobot
-	$(VENV)-lerobot/bin/python $(PIP_INSTALL) --editable ".[demonstrations]" "$(LEROBOT)" pytest pytest-timeout hypothesis
+	scripts/install_editable.sh $(VENV)-lerobot/bin/python ".[demonstrations]" "$(LEROBOT)" pytest pytest-timeout hypothesis
 	touch $@
 
 # One after the other, even with `make --jobs`: what ruff repairs is what is checked.
@@ -129,8 +129,9 @@ doc: $(VENV)/.extra-docs
 	$(BIN)/python -m sphinx -E -W --keep-going -n -b html docs docs/_build/html
 
 dist: $(VENV)/.extra-dist
-	rm -rf dist
-	$(BIN)/python -m build
+	rm -rf build dist
+	scripts/copy_sources.sh build/sources
+	$(BIN)/python -m build build/sources --outdir dist
 	$(BIN)/twine check --strict dist/*
 
 # SBX, for a row of training_speed. In a virtual environment of its own, because JAX wants a newer numpy than the simulator
