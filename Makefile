@@ -9,8 +9,8 @@
 #   make lint       ruff                               make format     let ruff repair what it can
 #   make type       mypy                               make doc        the documentation, in docs/_build/html
 #   make dist       the packages of a release, in dist, checked
-#   make bench      the benchmarks (records in runs/bench; SB3_DISTILL=FOLDER, a copy of sb3_distill, compares with that as well,
-#                   and after `make sbx` with SBX)
+#   make bench      the benchmarks that the documentation quotes (records in RECORDS=runs/bench; SB3_DISTILL=FOLDER, a copy of
+#                   sb3_distill, compares with that as well, and after `make sbx` with SBX)
 #   make vla        a small vision-language-action model from nothing: recorded, trained, evaluated (VLA_ARGS=..., in runs/vla)
 #   make evidence   the runs behind docs/results that are missing, then the report (SUITES=fast, PROCESSES=2, EVIDENCE_ARGS=...)
 #   make clean      remove the virtual environment and everything built
@@ -143,11 +143,12 @@ $(VENV)-sbx/.ready: $(VENV)/.system
 	$(VENV)-sbx/bin/python $(PIP_INSTALL) sbx-rl
 	touch $@
 
+RECORDS ?= runs/bench
 bench: $(VENV)/.extra-extra $(VENV)/.extra-openvla $(VENV)/.extra-contrib
-	mkdir -p runs/bench
-	$(BIN)/python benchmarks/training_speed.py --json runs/bench/training_speed.json $(if $(SB3_DISTILL),--ppd $(SB3_DISTILL)) \
+	mkdir -p $(RECORDS)
+	$(BIN)/python benchmarks/training_speed.py --json $(RECORDS)/training_speed.json $(if $(SB3_DISTILL),--ppd $(SB3_DISTILL)) \
 		$(if $(wildcard $(VENV)-sbx/.ready),--sbx $(VENV)-sbx/bin/python)
-	for benchmark in $(BENCHMARKS); do $(BIN)/python benchmarks/$$benchmark.py --json runs/bench/$$benchmark.json; done
+	for benchmark in $(BENCHMARKS); do $(BIN)/python benchmarks/$$benchmark.py --json $(RECORDS)/$$benchmark.json; done
 
 # It may be ended and started again at any time
 vla: $(VENV)/.extra-demonstrations $(VENV)/.extra-finetuning
