@@ -131,19 +131,14 @@ class SBX:
 
     def __init__(self, python: Path, student: str, *, quick: bool) -> None:
         program = Path(__file__).with_name("sbx_side.py")
-        # One thread, as everybody else: what another one computes would have to wait for that to get a core
-        settings = {
-            "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
-            "NPROC": "1",
-            "JAX_PLATFORMS": "cpu",
-            "JAX_CPU_ENABLE_ASYNC_DISPATCH": "false",
-        }
+        # One thread, as everybody else
+        flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
         self._process = subprocess.Popen(
             [str(python), str(program), student, *["--quick"] * quick],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | settings,
+            env={**os.environ, "XLA_FLAGS": flags, "NPROC": "1", "JAX_PLATFORMS": "cpu"},
         )
         self._read_line()
 

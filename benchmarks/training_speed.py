@@ -156,6 +156,8 @@ def contest(title: str, runs: dict[str, Callable[[], Seconds]], rounds: int, dev
         }
         milliseconds, *ratios = row.values()
         print(f"| {name} | {1000 * milliseconds.median:.1f} | {' | '.join(map(str, ratios))} |", flush=True)
+        # How long a turn waited for a core: figures are good where this is near 1
+        row["wall_over_cpu"] = spread_of_ratios(wall[name], [turn.cpu for turn in turns[name]])
         rows[name] = {key: value.as_json() for key, value in row.items()}
     return rows
 
