@@ -9,8 +9,8 @@
 #   make lint       ruff                               make format     let ruff repair what it can
 #   make type       mypy                               make doc        the documentation, in docs/_build/html
 #   make dist       the packages of a release, in dist, checked
-#   make bench      the benchmarks (records in runs/bench; SB3_DISTILL=FOLDER, a copy of sb3_distill, compares with that as well,
-#                   and after `make sbx` with SBX)
+#   make bench      the benchmarks that the documentation quotes (records in RECORDS=runs/bench; SB3_DISTILL=FOLDER, a copy of
+#                   sb3_distill, compares with that as well, and after `make sbx` with SBX)
 #   make vla        a small vision-language-action model from nothing: recorded, trained, evaluated (VLA_ARGS=..., in runs/vla)
 #   make evidence   the runs behind docs/results that are missing, then the report (SUITES=fast, PROCESSES=2, EVIDENCE_ARGS=...)
 #   make clean      remove the virtual environment and everything built
@@ -53,7 +53,7 @@ $(VENV)/.torch: $(VENV)/.system
 
 # $(VENV)/.extra-NAME: the package itself, editable, with the extra NAME. ManiSkill2's bounds hold for all of them.
 $(VENV)/.extra-%: $(VENV)/.torch setup.cfg pyproject.toml
-	$(BIN)/python $(PIP_INSTALL) --editable ".[maniskill2,$*]"
+	scripts/install_editable.sh $(BIN)/python ".[maniskill2,$*]"
 	touch $@
 
 # The tests run the examples.
@@ -82,7 +82,7 @@ $(VENV)-newest/.torch:
 	touch $@
 
 $(VENV)-newest/.ready: $(VENV)-newest/.torch setup.cfg pyproject.toml
-	$(VENV)-newest/bin/python $(PIP_INSTALL) --upgrade --upgrade-strategy eager --editable ".[tests,extra]"
+	scripts/install_editable.sh $(VENV)-newest/bin/python ".[tests,extra]" --upgrade --upgrade-strategy eager
 	touch $@
 
 # In a virtual environment of its own, since the others have the newest release
@@ -93,7 +93,7 @@ test-transformers: $(VENV)-transformers/.ready
 $(VENV)-transformers/.ready: $(VENV)/.system setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)-transformers
 	$(VENV)-transformers/bin/python $(PIP_INSTALL) $(TORCH)
-	$(VENV)-transformers/bin/python $(PIP_INSTALL) --editable ".[openvla]" pytest hypothesis "$(LOWEST_TRANSFORMERS)"
+	scripts/install_editable.sh $(VENV)-transformers/bin/python ".[openvla]" pytest hypothesis "$(LOWEST_TRANSFORMERS)"
 	touch $@
 
 # Not a part of CI: it takes several GB. In a virtual environment of its own, since it wants an older torch
@@ -103,7 +103,7 @@ test-lerobot: $(VENV)-lerobot/.ready
 
 $(VENV)-lerobot/.ready: $(VENV)/.system setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)-lerobot
-	$(VENV)-lerobot/bin/python $(PIP_INSTALL) --editable ".[demonstrations]" "$(LEROBOT)" pytest pytest-timeout hypothesis
+	scripts/install_editable.sh $(VENV)-lerobot/bin/python ".[demonstrations]" "$(LEROBOT)" pytest pytest-timeout hypothesis
 	touch $@
 
 # One after the other, even with `make --jobs`: what ruff repairs is what is checked.
@@ -129,8 +129,9 @@ doc: $(VENV)/.extra-docs
 	$(BIN)/python -m sphinx -E -W --keep-going -n -b html docs docs/_build/html
 
 dist: $(VENV)/.extra-dist
-	rm -rf dist
-	$(BIN)/python -m build
+	rm -rf build dist
+	scripts/copy_sources.sh build/sources
+	$(BIN)/python -m build build/sources --outdir dist
 	$(BIN)/twine check --strict dist/*
 
 # SBX, for a row of training_speed. In a virtual environment of its own, because JAX wants a newer numpy than the simulator
@@ -142,11 +143,12 @@ $(VENV)-sbx/.ready: $(VENV)/.system
 	$(VENV)-sbx/bin/python $(PIP_INSTALL) sbx-rl
 	touch $@
 
+RECORDS ?= runs/bench
 bench: $(VENV)/.extra-extra $(VENV)/.extra-openvla $(VENV)/.extra-contrib
-	mkdir -p runs/bench
-	$(BIN)/python benchmarks/training_speed.py --json runs/bench/training_speed.json $(if $(SB3_DISTILL),--ppd $(SB3_DISTILL)) \
+	mkdir -p $(RECORDS)
+	$(BIN)/python benchmarks/training_speed.py --json $(RECORDS)/training_speed.json $(if $(SB3_DISTILL),--ppd $(SB3_DISTILL)) \
 		$(if $(wildcard $(VENV)-sbx/.ready),--sbx $(VENV)-sbx/bin/python)
-	for benchmark in $(BENCHMARKS); do $(BIN)/python benchmarks/$$benchmark.py --json runs/bench/$$benchmark.json; done
+	for benchmark in $(BENCHMARKS); do $(BIN)/python benchmarks/$$benchmark.py --json $(RECORDS)/$$benchmark.json; done
 
 # It may be ended and started again at any time
 vla: $(VENV)/.extra-demonstrations $(VENV)/.extra-finetuning

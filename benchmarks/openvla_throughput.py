@@ -3,27 +3,26 @@ How many actions a second OpenVLATeacher's network gives, against the batch size
 
 On a GPU: OpenVLA-7B's geometry in bfloat16 with random weights, made on the spot; nothing is downloaded. On a CPU: a tiny
 checkpoint in float32. The yardstick is the usual loop: one frame at a time, logits of the whole vocabulary over the whole
-sequence. Both get the same frames (256 x 256) and prompts of different lengths, and both start from the frames.
+sequence. Both get the same frames (256 x 256) and prompts of different lengths, and both start from the frames. All batch
+sizes and the loop take turns; medians over the rounds are reported, ratios with quartiles.
 
     python benchmarks/openvla_throughput.py [--device cuda] [--batch-sizes 1 8 64] [--rounds 5] [--json FILE]
 """
 
 import argparse
-import json
 import os
-import platform
-import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch are imported
 
 import numpy as np
 import torch as th
 import transformers
+from measuring import spread, spread_of_ratios, take_turns, write_record
 
 from sb3_rpd.teachers.openvla import make_tiny_openvla
 from sb3_rpd.teachers.openvla.checkpoint import load_model
@@ -35,6 +34,8 @@ ACTION_DIM = 7
 FRAME_SIDE = 256
 #: Words of a prompt; with Llama's tokenizer those of the ManiSkill instructions have 18 to 28.
 PROMPT_WORDS = (18, 28)
+#: The yardstick, and how many frames it is given.
+LOOP, LOOP_ROWS = "one by one, whole vocabulary", 4
 
 
 def make_7b(device: th.device) -> OpenVLAModel:
@@ -56,6 +57,16 @@ def make_7b(device: th.device) -> OpenVLAModel:
 def make_tiny(device: th.device) -> OpenVLAModel:
     with tempfile.TemporaryDirectory() as folder:
         return load_model(make_tiny_openvla(Path(folder)), device, th.float32)
+
+
+class Turn(NamedTuple):
+    """
+    :param seconds: For each action: on a GPU on the clock, on a CPU of the time of the process.
+    :param peak_gib: The most GPU memory in use, 0 without a GPU.
+    """
+
+    seconds: float
+    peak_gib: float
 
 
 class Contest:
@@ -95,32 +106,32 @@ class Contest:
             answers.append(th.cat(answer).cpu().numpy())
         return np.array(answers)
 
-    def seconds(self, ask: Callable[..., np.ndarray], n: int, rounds: int) -> float:
-        """Median over the rounds, after one to warm up."""
+    def turn(self, ask: Callable[..., np.ndarray], n: int) -> Turn:
+        """Ask about n frames."""
         frames, prompts = self.questions(n)
-        times = []
-        for _ in range(rounds + 1):
-            started = time.perf_counter()
-            ask(frames, prompts)  # ends with a copy to the host, so nothing is still running
-            times.append(time.perf_counter() - started)
-        return statistics.median(times[1:])
+        on_gpu = self.device.type == "cuda"
+        if on_gpu:
+            th.cuda.reset_peak_memory_stats(self.device)
+        clock = time.perf_counter if on_gpu else time.process_time
+        started = clock()
+        ask(frames, prompts)  # ends with a copy to the host, so nothing is still running
+        seconds = (clock() - started) / n
+        return Turn(seconds, th.cuda.max_memory_allocated(self.device) / 2**30 if on_gpu else 0.0)
 
 
 def measure(contest: Contest, batch_sizes: Sequence[int], rounds: int) -> dict[str, Any]:
-    on_gpu = contest.device.type == "cuda"
-    loop_rows = 4
-    loop = loop_rows / contest.seconds(contest.one_by_one, loop_rows, rounds)
-    print(f"one by one, whole vocabulary: {loop:.1f} actions a second\n")
+    runs: dict[str, Callable[[], Turn]] = {LOOP: lambda: contest.turn(contest.one_by_one, LOOP_ROWS)}
+    runs |= {str(n): lambda n=n: contest.turn(contest.batched, n) for n in batch_sizes}
+    turns = take_turns(runs, rounds)
+    seconds = {name: [turn.seconds for turn in own] for name, own in turns.items()}
     print("| batch size | actions a second | times the loop | peak GPU memory (GiB) |\n| ---: | ---: | ---: | ---: |")
-    rows = []
-    for n in batch_sizes:
-        if on_gpu:
-            th.cuda.reset_peak_memory_stats(contest.device)
-        rate = n / contest.seconds(contest.batched, n, rounds)
-        peak = th.cuda.max_memory_allocated(contest.device) / 2**30 if on_gpu else None
-        rows.append({"batch_size": n, "actions_per_second": rate, "ratio": rate / loop, "peak_gib": peak})
-        print(f"| {n} | {rate:.1f} | {rate / loop:.2f} | {'-' if peak is None else f'{peak:.1f}'} |", flush=True)
-    return {"one_by_one_actions_per_second": loop, "batched": rows}
+    rows = {}
+    for name, own in seconds.items():
+        rate, ratio = spread([1.0 / per_action for per_action in own]), spread_of_ratios(seconds[LOOP], own)
+        peak = max(turn.peak_gib for turn in turns[name])
+        print(f"| {name} | {rate.median:.1f} | {ratio} | {peak:.1f} |", flush=True)
+        rows[name] = {"actions_per_second": rate.as_json(), "over_loop": ratio.as_json(), "peak_gib": peak}
+    return rows
 
 
 def main() -> None:
@@ -128,7 +139,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if th.cuda.is_available() else "cpu")
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32, 64])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", type=Path, help="write the figures here as well")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the results")
     args = parser.parse_args()
     device = th.device(args.device)
 
@@ -139,12 +150,9 @@ def main() -> None:
     print(
         f"{name}; {parameters / 1e6:,.1f} million parameters, {contest.dtype}; {same:.0%} of the words are the same both ways"
     )
-    result = measure(contest, args.batch_sizes, args.rounds)
-    if args.json:
-        versions = {"torch": th.__version__, "transformers": transformers.__version__, "python": platform.python_version()}
-        args.json.write_text(
-            json.dumps({"device": name, "parameters": parameters, "same": same, **versions, **result}, indent=2)
-        )
+    settings = {"device": name, "rounds": args.rounds, "parameters": parameters, "same": float(same)}
+    settings["transformers"] = transformers.__version__
+    write_record(args.json, settings, measure(contest, args.batch_sizes, args.rounds))
 
 
 if __name__ == "__main__":

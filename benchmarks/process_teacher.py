@@ -17,9 +17,7 @@ after each operation: seconds for such an iteration, minutes for one of usual le
 
 import argparse
 import contextlib
-import json
 import os
-import platform
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +30,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch are impo
 import numpy as np
 import torch as th
 from gymnasium import spaces
+from measuring import spread, spread_of_ratios, take_turns, write_record
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
 
@@ -120,26 +119,22 @@ def measure(rounds: int) -> dict[str, Any]:
     for name, work in WORK.items():
         teachers[f"{name}, thread"] = BusyTeacher(work)
         teachers[f"{name}, process"] = ProcessTeacher(partial(BusyTeacher, work))
-    seconds: dict[str, list[float]] = {name: [] for name in teachers}
+    turns = {name: lambda teacher=teacher: seconds_of_an_iteration(model, teacher) for name, teacher in teachers.items()}
     try:
         for teacher in teachers.values():
             if teacher is not None:
                 teacher.setup(spaces.Discrete(2))
-        for index in range(rounds + 1):
-            for name in list(teachers)[:: 1 if index % 2 else -1]:
-                elapsed = seconds_of_an_iteration(model, teachers[name])
-                if index > 0:  # the first round warms up
-                    seconds[name].append(elapsed)
+        seconds = take_turns(turns, rounds)
     finally:
         for teacher in teachers.values():
             if teacher is not None:
                 teacher.close()
-    alone = np.array(seconds.pop("none"))
-    result: dict[str, Any] = {"iteration_seconds": float(np.median(alone))}
-    for name, elapsed_all in seconds.items():
-        low, median, high = np.percentile(np.array(elapsed_all) / alone, [25, 50, 75])
-        result[name] = {"ratio": median, "quartiles": [low, high]}
-    return result
+    alone = seconds.pop("none")
+    print(f"{spread(alone).median:.3f} s for an iteration of training without a teacher; with one, as a multiple of that:")
+    ratios = {name: spread_of_ratios(own, alone) for name, own in seconds.items()}
+    for name, ratio in ratios.items():
+        print(f"    {name:24s} {ratio}")
+    return {"iteration_seconds": spread(alone).as_json()} | {name: ratio.as_json() for name, ratio in ratios.items()}
 
 
 def main() -> None:
@@ -149,18 +144,7 @@ def main() -> None:
     args = parser.parse_args()
     th.set_num_threads(1)
 
-    result = measure(args.rounds)
-    print(
-        f"{result['iteration_seconds']:.3f} s for an iteration of training without a teacher; with one, as a multiple of that:"
-    )
-    for name in WORK:
-        for place in ("thread", "process"):
-            figures = result[f"{name}, {place}"]
-            low, high = figures["quartiles"]
-            print(f"    {name:15s} {place:8s} {figures['ratio']:.2f}  (quartiles {low:.2f} to {high:.2f})")
-    if args.json:
-        record = {"python": platform.python_version(), "cpus": os.cpu_count(), "rounds": args.rounds, "result": result}
-        args.json.write_text(json.dumps(record, indent=2) + "\n")
+    write_record(args.json, {"rounds": args.rounds}, measure(args.rounds))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ How fast RecurrentRPD trains with its imitation term on, beside sb3-contrib's Re
 Timed is ``train()`` on a full rollout of environments and a teacher that cost nothing, by the CPU time of the process, with
 one thread for tensors. The contestants take turns; the median of the ratios, round by round, is reported with the quartiles.
 
-    python benchmarks/recurrent_speed.py [--sizes 64 256] [--rounds 5] [--quick] [--json FILE]
+    python benchmarks/recurrent_speed.py [--sizes 64 256] [--rounds 9] [--quick] [--json FILE]
 """
 
 import argparse
@@ -62,7 +62,7 @@ def compete(size: int, rounds: int, quick: bool) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 256], help="of the LSTMs")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--quick", action="store_true", help="a few small minibatches: shows that all of it runs, no figures")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the results")
     args = parser.parse_args()

@@ -7,7 +7,7 @@ teacher's view, plus a frame's time by the share of the states that have a label
 sum. All take turns in one process, round by round. Time is CPU time of the process; the teacher itself costs nothing, and
 training is not counted.
 
-    python benchmarks/teacher_frames.py [--rounds 15] [--steps 60] [--size 224] [--json FILE]
+    python benchmarks/teacher_frames.py [--rounds 15] [--steps 100] [--size 224] [--json FILE]
 """
 
 import argparse
@@ -133,7 +133,7 @@ def compare(rounds: int, n_steps: int, size: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--steps", type=int, default=60, help=f"steps of each of the {N_ENVS} environments in each turn")
+    parser.add_argument("--steps", type=int, default=100, help=f"steps of each of the {N_ENVS} environments in each turn")
     parser.add_argument("--size", type=int, default=224, help="side of the teacher's frames in pixels")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the results")
     args = parser.parse_args()

@@ -1,11 +1,12 @@
 """
 How fast RPD trains with its imitation term on, beside PPO without it and beside other ways to have that term.
 
-Timed are ``train()`` on a full rollout buffer, the same rollout for everybody and written anew before each turn, and a whole
+Timed are ``train()`` on a full rollout buffer, the same rollout for everybody and written anew before each run, and a whole
 iteration (collect and train) in environments that cost nothing. The teacher costs nothing either, so that only the way of
-training counts. The contestants take turns in one process, with one thread for tensors; in each round the times are divided by
-one another, and the median over the rounds is reported with the quartiles. On a CPU they are CPU times of the whole process,
-the thread that asks the teacher included, because a busy machine hardly changes these; on a GPU they are times on the clock.
+training counts. The contestants take turns, with one thread for tensors, all but SBX in one process. A turn is the fastest of
+three runs in a row. In each round the turns' times are divided by one another, and the median over the rounds is reported with
+the quartiles. On a CPU they are CPU times of the whole process, the thread that asks the teacher included, which a busy
+machine changes least; on a GPU they are times on the clock.
 
     python benchmarks/training_speed.py [--students mlp cnn ...] [--device cuda] [--ppd FOLDER] [--sbx PYTHON] [--quick]
                                         [--json FILE]
@@ -28,7 +29,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch are impo
 import numpy as np
 import torch as th
 from free_env import FreeVecEnv, free_teacher, free_teacher_for
-from measuring import Seconds, spread, spread_of_ratios, take_turns, write_record
+from measuring import Seconds, fastest, spread, spread_of_ratios, take_turns, write_record
 from rivals import SBX, FreeTeacherModel, ObviousRPD, load_ppd
 from stable_baselines3 import PPO
 from stable_baselines3.common.utils import obs_as_tensor
@@ -136,10 +137,11 @@ def make_contestants(student: Student, device: str, ppd: Callable[..., Any] | No
     return {name: Contestant(model) for name, model in models.items()}
 
 
-def report(title: str, turns: dict[str, list[Seconds]], device: str) -> dict[str, Any]:
-    """Print the table of one contest and return it."""
+def contest(title: str, runs: dict[str, Callable[[], Seconds]], rounds: int, device: str) -> dict[str, Any]:
+    """Let all take turns, print the table and return it."""
     clock = "cpu" if device == "cpu" else "wall"
-    print(f"\n{title}; {len(turns['PPO'])} rounds; {clock} time unless it says otherwise")
+    turns = take_turns({who: lambda run=run: fastest(run, clock) for who, run in runs.items()}, rounds)
+    print(f"\n{title}; {rounds} rounds; {clock} time unless it says otherwise")
     print("| | milliseconds | speed, PPO = 1 (quartiles) | RPD is faster by (quartiles) | speed by wall time |")
     print("| :--- | ---: | ---: | ---: | ---: |")
     seconds = {name: [getattr(turn, clock) for turn in own] for name, own in turns.items()}
@@ -154,6 +156,8 @@ def report(title: str, turns: dict[str, list[Seconds]], device: str) -> dict[str
         }
         milliseconds, *ratios = row.values()
         print(f"| {name} | {1000 * milliseconds.median:.1f} | {' | '.join(map(str, ratios))} |", flush=True)
+        # How long a turn waited for a core: figures are good where this is near 1
+        row["wall_over_cpu"] = spread_of_ratios(wall[name], [turn.cpu for turn in turns[name]])
         rows[name] = {key: value.as_json() for key, value in row.items()}
     return rows
 
@@ -171,9 +175,9 @@ def compete(name: str, student: Student, device: str, ppd: Callable[..., Any] | 
     loops = {who: contestant.iterate for who, contestant in contestants.items()}
     if sbx is not None:
         turns["SBX"], loops["SBX"] = sbx.train, sbx.iterate
-    result["train"] = report(f"{name}, train(): {size}", take_turns(turns, student.train_rounds), device)
+    result["train"] = contest(f"{name}, train(): {size}", turns, student.train_rounds, device)
     if student.loop_rounds:
-        result["iteration"] = report(f"{name}, collect and train: {size}", take_turns(loops, student.loop_rounds), device)
+        result["iteration"] = contest(f"{name}, collect and train: {size}", loops, student.loop_rounds, device)
     return result
 
 

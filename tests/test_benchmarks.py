@@ -1,6 +1,7 @@
 """The benchmarks of labeling and training run, each as a program of its own, and their records have all rows."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -36,7 +37,7 @@ def test_training_speed(tmp_path: Path) -> None:
             rows = record["results"][student][part]
             assert set(rows) == rivals
             for row in rows.values():
-                assert set(row) == {"seconds", "speed_over_ppo", "rpd_speed_over_it", "wall_speed_over_ppo"}
+                assert set(row) == {"seconds", "speed_over_ppo", "rpd_speed_over_it", "wall_speed_over_ppo", "wall_over_cpu"}
                 assert 0.0 < row["seconds"]["quartiles"][0] <= row["seconds"]["median"] <= row["seconds"]["quartiles"][1]
             assert rows["PPO"]["speed_over_ppo"]["quartiles"] == rows["RPD"]["rpd_speed_over_it"]["quartiles"] == [1.0, 1.0]
 
@@ -117,7 +118,19 @@ def test_frame_cost(tmp_path: Path) -> None:
     assert all(way["milliseconds"]["median"] > 0.0 for way in others)
 
 
-def test_make_bench_names_programs_that_exist() -> None:
-    (line,) = [line for line in (BENCHMARKS.parent / "Makefile").read_text().splitlines() if line.startswith("BENCHMARKS :=")]
-    for name in line.split()[2:]:
-        assert (BENCHMARKS / f"{name}.py").is_file()
+@pytest.mark.slow
+def test_openvla_throughput(tmp_path: Path) -> None:
+    record = run("openvla_throughput.py", "--device", "cpu", "--batch-sizes", "1", "8", "--rounds", "2", folder=tmp_path)
+
+    assert record["same"] == 1.0
+    loop, *batched = record["results"].values()
+    assert loop["over_loop"] == {"median": 1.0, "quartiles": [1.0, 1.0]}
+    assert all(row["actions_per_second"]["median"] > 0.0 for row in batched)
+
+
+def test_make_bench_runs_every_benchmark() -> None:
+    makefile = (BENCHMARKS.parent / "Makefile").read_text()
+    (names,) = re.findall(r"^BENCHMARKS := (.*)$", makefile, flags=re.MULTILINE)
+    (recipe,) = re.findall(r"^bench:.*\n((?:\t.*\n)+)", makefile, flags=re.MULTILINE)
+    programs = {path.name for path in BENCHMARKS.glob("*.py") if '"--json"' in path.read_text()}
+    assert {f"{name}.py" for name in names.split()} | set(re.findall(r"benchmarks/(\w+\.py)", recipe)) == programs

@@ -25,13 +25,6 @@ HEAVY = (
 )
 
 
-FOLDERS = (".ci", ".github", "benchmarks", "docs", "examples", "experiments", "sb3_rpd", "scripts", "tests")
-FILES = (
-    *(".pre-commit-config.yaml", ".readthedocs.yaml", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "LICENSE"),
-    *("MANIFEST.in", "Makefile", "README.md", "pyproject.toml", "setup.cfg"),
-)
-
-
 def run_python(code: str, **kwargs: Any) -> str:
     command = [sys.executable, "-c", code]
     finished = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **kwargs)
@@ -111,12 +104,28 @@ def test_names_that_are_imported_on_request() -> None:
 
 
 def copy_of_the_project(folder: Path) -> Path:
-    """What is under version control and nothing that was built."""
-    for name in FOLDERS:
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "_build"))
-    for name in FILES:
-        shutil.copy(ROOT / name, folder)
+    subprocess.run([ROOT / "scripts" / "copy_sources.sh", folder], check=True, timeout=120)
     return folder
+
+
+def files_of(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_copy_has_the_project_and_nothing_that_was_built(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    (tree / "scripts").mkdir(parents=True)
+    shutil.copy(ROOT / "scripts" / "copy_sources.sh", tree / "scripts")
+    mine = {"setup.cfg", ".ci/run", "sb3_rpd/a.py", "docs/guide/b c.md", "tests/build/d.py", "scripts/copy_sources.sh"}
+    built = {".git/config", ".venv-newest/a.py", "sb3_rpd.egg-info/PKG-INFO", "sb3_rpd/__pycache__/a.pyc", "build/a", "dist/a"}
+    built |= {"runs/a/student.zip", "docs/_build/a.md", ".mypy_cache/a", ".hypothesis/a"}
+    for name in (mine | built) - {"scripts/copy_sources.sh"}:
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).touch()
+
+    # From anywhere, to a folder that is not there
+    subprocess.run([tree / "scripts" / "copy_sources.sh", "a copy"], cwd=tmp_path, check=True, timeout=120)
+    assert files_of(tmp_path / "a copy") == mine
 
 
 @pytest.mark.slow
@@ -136,15 +145,15 @@ def test_wheel_has_the_package_and_nothing_else(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_source_distribution_has_everything_and_installs(tmp_path: Path) -> None:
     source = copy_of_the_project(tmp_path / "source")
-    before = {str(path.relative_to(source)) for path in source.rglob("*") if path.is_file()}
+    before = files_of(source) - {".gitignore"}
+    assert {"Makefile", ".ci/run", "sb3_rpd/rpd/rpd.py", "tests/test_package.py", "docs/index.md"} <= before
     run_python(f"from setuptools import build_meta; build_meta.build_sdist({str(tmp_path)!r})", cwd=source)
 
     (archive,) = tmp_path.glob("*.tar.gz")
     with tarfile.open(archive) as opened:
         opened.extractall(tmp_path / "unpacked", filter="data")
     (unpacked,) = (tmp_path / "unpacked").iterdir()
-    names = {str(path.relative_to(unpacked)) for path in unpacked.rglob("*") if path.is_file()}
-    assert {name for name in names if ".egg-info/" not in name} == before | {"PKG-INFO"}
+    assert {name for name in files_of(unpacked) if ".egg-info/" not in name} == before | {"PKG-INFO"}
     assert os.access(unpacked / "scripts" / "install_system_packages.sh", os.X_OK)
 
     installed = tmp_path / "installed"

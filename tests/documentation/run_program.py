@@ -76,11 +76,13 @@ def find_gpu_machine_here(gpu_port: int) -> None:
 
 
 def publish_tiny_openvla() -> None:
-    folder = make_tiny_openvla(tempfile.mkdtemp())
     find = openvla_teacher.find_checkpoint
 
     def find_tiny(checkpoint: Any, revision: str | None) -> Any:
-        return folder if checkpoint == openvla_teacher.CHECKPOINT else find(checkpoint, revision)
+        # Made when it is asked for: that takes seconds, and few programs do
+        if checkpoint == openvla_teacher.CHECKPOINT:
+            return make_tiny_openvla(tempfile.mkdtemp())
+        return find(checkpoint, revision)
 
     openvla_teacher.find_checkpoint = find_tiny
 

@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -111,33 +112,31 @@ def check_apt(words: list[str]) -> None:
         assert package in script
 
 
+@cache
+def usage_of(*program: str) -> str:
+    """What a program says of itself, asked once."""
+    command = [sys.executable, *program, "--help"]
+    finished = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=120, check=False)
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
 def check_python(words: list[str]) -> None:
     if words[1] == "-m":
         program, arguments = words[1:3], words[3:]
     else:
         assert (ROOT / words[1]).is_file(), f"there is no {words[1]}"
         program, arguments = words[1:2], words[2:]
-    usage = subprocess.run(
-        [sys.executable, *program, "--help"],
-        cwd=ROOT,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert usage.returncode == 0, usage.stderr
+    usage = usage_of(*program)
     for option in (word for word in arguments if word.startswith("--")):
         if program[0] != "-m":
-            assert option in usage.stdout, f"{program} has no option {option}"
+            assert option in usage, f"{program} has no option {option}"
 
 
 def check_sb3_rpd(words: list[str]) -> None:
-    usage = subprocess.run(
-        [sys.executable, "-m", "sb3_rpd", words[1], "--help"], env=ENVIRONMENT, capture_output=True, text=True, check=True
-    )
+    usage = usage_of("-m", "sb3_rpd", words[1])
     for option in (word for word in words if word.startswith("--")):
-        assert option in usage.stdout, f"sb3-rpd {words[1]} has no option {option}"
+        assert option in usage, f"sb3-rpd {words[1]} has no option {option}"
 
 
 def check_tensorboard(words: list[str]) -> None:

@@ -314,10 +314,19 @@ time.sleep({then_sleep})
 """
 
 
+def forgotten_memory() -> set[str]:
+    """What is in /dev/shm and mapped by no process: not what other programs are at work with."""
+    names = set(os.listdir("/dev/shm"))
+    for maps in Path("/proc").glob("[0-9]*/maps"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+            names -= set(re.findall(r"/dev/shm/(\S+)$", maps.read_text(), flags=re.MULTILINE))
+    return names
+
+
 @pytest.fixture
 def start_parent() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
     """What starts a program that has a ``ProcessTeacher``, in a session of its own, which must be empty in the end."""
-    in_memory = set(os.listdir("/dev/shm"))
+    before = forgotten_memory()
     started = []
 
     def start(factory: str, instruction: str = "", then_sleep: float = 0) -> "subprocess.Popen[str]":
@@ -334,7 +343,7 @@ def start_parent() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
     try:
         for parent in started:
             wait_until(lambda: not processes_of_session(parent.pid), "the end of all processes")  # noqa: B023
-        wait_until(lambda: set(os.listdir("/dev/shm")) <= in_memory, "no new entry in /dev/shm")
+        wait_until(lambda: forgotten_memory() <= before, "nothing new that is forgotten in /dev/shm")
     finally:
         for parent in started:
             for pid in processes_of_session(parent.pid):

@@ -30,7 +30,14 @@ BOX = spaces.Box(-1.0, 1.0, (2,))
 #: Seconds that anything may take on a busy machine.
 PATIENCE = 90.0
 #: Of a node.
-RESOURCES = {"num_cpus": 1, "num_gpus": 1, "object_store_memory": 10**8, "include_dashboard": False}
+RESOURCES = {
+    "num_cpus": 1,
+    "num_gpus": 1,
+    "object_store_memory": 10**8,
+    "include_dashboard": False,
+    # Any that is free: another cluster may run on this machine
+    "dashboard_agent_listen_port": 0,
+}
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:

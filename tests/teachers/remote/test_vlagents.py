@@ -77,8 +77,9 @@ def test_an_error_of_the_policy_masks_its_label(ask):
 
 
 def test_a_missing_answer_masks_its_label(ask):
-    teacher = ask("mirror", timeout=0.5)
-    with pytest.raises(TeacherError, match=r"no answer within 0\.5 s.*larger timeout than 0\.5"):
+    # Time for the other answers on a busy machine, and a wait that is not long
+    teacher = ask("mirror", timeout=2.0)
+    with pytest.raises(TeacherError, match=r"no answer within 2 s.*larger timeout than 2"):
         teacher.predict(FRAMES, ["hang"] * 3)
     assert np.isnan(teacher.predict(FRAMES, ["a", "b", "hang"]).actions).all(axis=1).tolist() == [False, False, True]
 
