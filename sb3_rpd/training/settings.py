@@ -1,7 +1,6 @@
 """The settings of a training, as a YAML file has them."""
 
 import difflib
-import inspect
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -10,11 +9,7 @@ from typing import Any
 
 from sb3_rpd.common.optional_imports import import_optional
 from sb3_rpd.common.wording import cut
-from sb3_rpd.rpd import RPD
-
-#: RPD's arguments that are settings of their own here, or none.
-_NOT_PASSED_ON = ("self", "policy", "env", "teacher", "seed", "_init_setup_model")
-RPD_ARGUMENTS = tuple(name for name in inspect.signature(RPD.__init__).parameters if name not in _NOT_PASSED_ON)
+from sb3_rpd.training.algorithms import arguments_of, find_algorithm
 
 #: A number that YAML 1.1 takes for a text, since it has no point.
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?[eE][+-]?[0-9]+")
@@ -32,14 +27,16 @@ class TrainingSettings:
     :param teacher: "package.module:function", "scripted", or the folder of an OpenVLA checkpoint; None where a controller in
         the environment gives the labels.
     :param teacher_kwargs: What goes to ``OpenVLATeacher``.
+    :param algorithm: One of ``ALGORITHMS``.
     :param timesteps: For how many environment steps to train.
     :param seed: Of the student, and of the first environment; each further environment's is higher by one.
-    :param policy: The class of policy; "auto" is "CnnPolicy" for images, "MultiInputPolicy" for dicts, otherwise "MlpPolicy".
+    :param policy: The class of policy; "auto" is "CnnPolicy" for images, "MultiInputPolicy" for dicts, otherwise "MlpPolicy";
+        for RecurrentRPD those with an LSTM.
     :param evaluate_every: Environment steps between two evaluations of the student, of which the best is kept; None for a
         twentieth of the training.
     :param evaluation_episodes: Episodes of each.
     :param checkpoint_every: Environment steps between two checkpoints.
-    :param rpd: Arguments of RPD, as ``read_named_values`` takes them.
+    :param rpd: Arguments of the algorithm, as ``read_named_values`` takes them.
     """
 
     env: str
@@ -48,6 +45,7 @@ class TrainingSettings:
     normalize: bool | dict[str, Any] = False
     teacher: str | None = None
     teacher_kwargs: dict[str, Any] = field(default_factory=dict)
+    algorithm: str = "RPD"
     timesteps: int = 1_000_000
     seed: int = 0
     policy: str = "auto"
@@ -81,7 +79,7 @@ class TrainingSettings:
 
 def read_settings(path: Path | None, **options: Any) -> TrainingSettings:
     """
-    Read a settings file. Beside the settings of a training it has the arguments of RPD, by their own names.
+    Read a settings file. Beside the settings of a training it has the arguments of the algorithm, by their own names.
 
     :param path: The file; None for the options alone.
     :param options: What counts in place of what the file says; None for nothing.
@@ -91,11 +89,13 @@ def read_settings(path: Path | None, **options: Any) -> TrainingSettings:
     written: dict[str, Any] = {} if path is None else _read_yaml(path)
     written |= {name: value for name, value in options.items() if value is not None}
     own = {one.name for one in fields(TrainingSettings)} - {"rpd"}
+    algorithm = str(written.get("algorithm", TrainingSettings.algorithm))
+    known = [*own, *arguments_of(find_algorithm(algorithm))]
     for name in written:
-        if name not in own and name not in RPD_ARGUMENTS:
-            near = difflib.get_close_matches(str(name), [*own, *RPD_ARGUMENTS], n=1)
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"{path} has {cut(repr(name))}, which is neither a setting nor an argument of RPD.{hint}")
+            raise ValueError(f"{path} has {cut(repr(name))}, which is neither a setting nor an argument of {algorithm}.{hint}")
     if "env" not in written:
         raise ValueError("Say which environment to train on: --env, or `env:` in the settings.")
     rpd = {name: value for name, value in written.items() if name not in own}

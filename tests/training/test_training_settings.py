@@ -47,7 +47,8 @@ def test_a_file_is_read_and_options_count_more(tmp_path: Path) -> None:
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
-    for settings in (READ, TrainingSettings("CartPole-v1", seed=5, evaluate_every=10)):
+    masked = TrainingSettings("CartPole-v1", algorithm="MaskableRPD", seed=5, evaluate_every=10, rpd={"n_steps": 8})
+    for settings in (READ, masked):
         settings.save(tmp_path / "again.yaml")
         assert read_settings(tmp_path / "again.yaml") == settings
 
