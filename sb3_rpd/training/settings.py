@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -77,16 +77,19 @@ class TrainingSettings:
         path.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
 
 
-def read_settings(path: Path | None, **options: Any) -> TrainingSettings:
+def read_settings(path: Path | None, changes: Sequence[str] = (), **options: Any) -> TrainingSettings:
     """
     Read a settings file. Beside the settings of a training it has the arguments of the algorithm, by their own names.
 
     :param path: The file; None for the options alone.
-    :param options: What counts in place of what the file says; None for nothing.
+    :param changes: Changes to what the file says, as ``change`` takes them.
+    :param options: What counts in place of both; None for nothing.
     :return: The settings.
     :raises ValueError: if the file is no such, or has a name that is neither a setting nor an argument.
     """
     written: dict[str, Any] = {} if path is None else _read_yaml(path)
+    for one in changes:
+        change(written, one)
     written |= {name: value for name, value in options.items() if value is not None}
     own = {one.name for one in fields(TrainingSettings)} - {"rpd"}
     algorithm = str(written.get("algorithm", TrainingSettings.algorithm))
@@ -100,6 +103,31 @@ def read_settings(path: Path | None, **options: Any) -> TrainingSettings:
         raise ValueError("Say which environment to train on: --env, or `env:` in the settings.")
     rpd = {name: value for name, value in written.items() if name not in own}
     return TrainingSettings(**{name: value for name, value in written.items() if name in own}, rpd=rpd)
+
+
+def change(written: dict[str, Any], setting: str) -> None:
+    """
+    Change what a settings file says.
+
+    :param written: Names with values, which are changed.
+    :param setting: "name=value", the value as YAML: "gamma=0.99", "teacher=null". A name within a setting comes after a
+        point: "env_kwargs.reward=sparse".
+    :raises ValueError: if it is no such text, or the setting has no names within it.
+    """
+    path, equals, value = setting.partition("=")
+    if not (equals and path):
+        raise ValueError(f"A change to the settings is written as name=value, and {cut(repr(setting), 60)} is not.")
+    *outer, name = path.split(".")
+    place: Any = written
+    for part in outer:
+        place = place.setdefault(part, {})
+        if not isinstance(place, dict):
+            raise ValueError(f"{setting} cannot be set: {part} is {cut(repr(place), 60)}, which has no names within it.")
+    yaml = import_optional("yaml", extra="train")
+    try:
+        place[name] = _with_numbers(yaml.safe_load(value))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{cut(repr(value), 60)}, the value of {path}, is no YAML: {cut(error)}.") from error
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
