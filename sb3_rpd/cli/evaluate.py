@@ -46,7 +46,7 @@ def add(commands: Commands) -> None:
     who.add_argument("--student", type=Path, help=STUDENT_HELP)
     parser.add_argument("--env", help=f"{ENVIRONMENT_HELP}; a training's folder knows its own")
     parser.add_argument("--settings", type=Path, help="a YAML file as for `sb3-rpd train`, with env_kwargs and teacher_kwargs")
-    parser.add_argument("--set", dest="changes", action="append", metavar="NAME=VALUE", help=SET_HELP)
+    parser.add_argument("--set", action="append", metavar="NAME=VALUE", help=SET_HELP)
     parser.add_argument("--vec-normalize", type=Path, help=STATISTICS_HELP)
     parser.add_argument("--episodes", type=int, default=100, help="how many")
     parser.add_argument("--seed", type=int, default=1_000_000, help="of the episodes; trainings have others")
@@ -114,7 +114,7 @@ def _settings(arguments: argparse.Namespace) -> TrainingSettings:
     path = arguments.settings
     if path is None and arguments.student is not None and (arguments.student / SETTINGS).is_file():
         path = arguments.student / SETTINGS
-    return read_settings(path, arguments.changes or (), env=arguments.env, teacher=arguments.teacher)
+    return read_settings(path, arguments.set or (), env=arguments.env, teacher=arguments.teacher)
 
 
 def _make_environment(settings: TrainingSettings, named: NamedTeacher, n_envs: int) -> Any:

@@ -41,7 +41,7 @@ def add(commands: Commands) -> None:
         formatter_class=HelpFormatter,
     )
     parser.add_argument("--settings", type=Path, help="a YAML file; the options below count more than what it says")
-    parser.add_argument("--set", dest="changes", action="append", metavar="NAME=VALUE", help=SET_HELP)
+    parser.add_argument("--set", action="append", metavar="NAME=VALUE", help=SET_HELP)
     parser.add_argument("--env", help=ENVIRONMENT_HELP)
     parser.add_argument("--teacher", help=TEACHER_HELP)
     parser.add_argument("--algorithm", choices=ALGORITHMS, help="whose student it is (default: RPD)")
@@ -78,15 +78,13 @@ def _new(arguments: argparse.Namespace) -> TrainingSettings:
             f"{arguments.to} holds a training already: go on with --resume {arguments.to}, or name another folder."
         )
     options = {name: getattr(arguments, name) for name in ("env", "teacher", "algorithm", "timesteps", "seed")}
-    return read_settings(arguments.settings, arguments.changes or (), **options)
+    return read_settings(arguments.settings, arguments.set or (), **options)
 
 
 def _resumed(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> TrainingSettings:
-    for name in ("settings", "changes", "env", "teacher", "algorithm", "seed"):
+    for name in ("settings", "set", "env", "teacher", "algorithm", "seed"):
         if getattr(arguments, name) is not None:
-            parser.error(
-                f"--{'set' if name == 'changes' else name} is what the training began with: --resume takes only --timesteps, to train longer"
-            )
+            parser.error(f"--{name} is what the training began with: --resume takes only --timesteps, to train longer")
     if not (arguments.resume / SETTINGS).is_file():
         raise ValueError(f"{arguments.resume} holds no training: it has no {SETTINGS}. Begin one with --to.")
     return read_settings(arguments.resume / SETTINGS, timesteps=arguments.timesteps)

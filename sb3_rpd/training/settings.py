@@ -92,6 +92,8 @@ def read_settings(path: Path | None, changes: Sequence[str] = (), **options: Any
         change(written, one)
     written |= {name: value for name, value in options.items() if value is not None}
     own = {one.name for one in fields(TrainingSettings)} - {"rpd"}
+    # a setting that is null is the default
+    written = {name: value for name, value in written.items() if value is not None or name not in own}
     algorithm = str(written.get("algorithm", TrainingSettings.algorithm))
     known = [*own, *arguments_of(find_algorithm(algorithm))]
     for name in written:

@@ -164,6 +164,7 @@ def test_a_mistake_is_one_sentence_and_a_status(
     [
         (["train", "--env", "CartPole-v1"], "--to --resume is required"),
         (["train", "--resume", "run", "--seed", "3"], "--seed is what the training began with"),
+        (["train", "--resume", "run", "--set", "gamma=0.9"], "--set is what the training began with"),
         (["eval", "--env", "CartPole-v1"], "--teacher --student is required"),
         (["export", "student.zip"], "--to"),
     ],
