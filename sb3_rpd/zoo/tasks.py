@@ -57,7 +57,7 @@ def pendulum() -> FunctionTeacher:
 
 def show_state(env: gym.Env[Any, Any]) -> TeacherActionWrapper:
     """
-    :param env: One of the zoo's tasks whose velocities are hidden, CartPoleNoVel or PendulumNoVel.
+    :param env: The zoo's CartPoleNoVel, whose velocities are hidden.
     :return: The environment, which shows a teacher the whole state under the name "state".
     """
     return TeacherActionWrapper(env, observation={"state": _whole_state})
@@ -68,18 +68,9 @@ def cart_pole_state() -> FunctionTeacher:
     return FunctionTeacher(lambda observations: _balance(observations["state"]))
 
 
-def pendulum_state() -> FunctionTeacher:
-    """:return: The teacher of ``pendulum``, which looks at the "state"."""
-    return FunctionTeacher(lambda observations: _swing_up(observations["state"]))
-
-
 def _whole_state(env: gym.Env[Any, Any]) -> np.ndarray:
-    """As the observation would be if no velocity were hidden."""
     simulation: Any = env.unwrapped
-    if len(simulation.state) == 4:
-        return np.asarray(simulation.state)
-    angle, velocity = simulation.state
-    return np.array([np.cos(angle), np.sin(angle), velocity])
+    return np.asarray(simulation.state)
 
 
 def _balance(observations: np.ndarray) -> np.ndarray:
