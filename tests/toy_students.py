@@ -1,10 +1,13 @@
-"""Comparisons of trained students, and of what an archive says where this package is not installed."""
+"""Comparisons of trained students, what they do in an environment, and what an archive says without this package."""
 
 import json
 import subprocess
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch as th
@@ -45,6 +48,39 @@ def assert_trained_alike(plain: OnPolicyAlgorithm, fast: OnPolicyAlgorithm) -> N
     for of_one in (expected, actual):
         of_one.pop("teacher/seconds")
     assert actual == pytest.approx(expected, rel=1e-4, abs=1e-6)
+
+
+@dataclass
+class Acted:
+    """An episode: what was observed, that after the last step included, and what was done."""
+
+    observations: list[Any]
+    actions: list[Any] = field(default_factory=list)
+
+
+class Watched(gym.Wrapper):
+    """Remembers the episodes of its environment."""
+
+    def __init__(self, env: gym.Env) -> None:
+        super().__init__(env)
+        self.episodes: list[Acted] = []
+
+    def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        observation, info = self.env.reset(**kwargs)
+        self.episodes.append(Acted([observation]))
+        return observation, info
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        result = self.env.step(action)
+        self.episodes[-1].actions.append(action)
+        self.episodes[-1].observations.append(result[0])
+        return result
+
+
+def sharpen(model: OnPolicyAlgorithm) -> None:
+    """Let an untrained student's actions depend on what it sees, and remembers: they begin near 0 otherwise."""
+    with th.no_grad():
+        model.policy.action_net.weight.mul_(300.0)
 
 
 _READER = """

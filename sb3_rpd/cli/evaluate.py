@@ -1,7 +1,7 @@
 """``sb3-rpd eval``: how good a teacher or a student is by itself."""
 
 import argparse
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from sb3_rpd.cli.options import (
     ENVIRONMENT_HELP,
+    SET_HELP,
     STATISTICS_HELP,
     STUDENT_HELP,
     TEACHER_HELP,
@@ -19,7 +20,7 @@ from sb3_rpd.cli.options import (
     search_current_folder,
 )
 from sb3_rpd.cli.progress import Progress
-from sb3_rpd.evaluation import Episode, evaluate_teacher
+from sb3_rpd.evaluation import Episode, Student, evaluate_teacher
 from sb3_rpd.evaluation.film import film_episode, write_strip
 from sb3_rpd.training.environments import make_environment
 from sb3_rpd.training.run import SETTINGS
@@ -45,6 +46,7 @@ def add(commands: Commands) -> None:
     who.add_argument("--student", type=Path, help=STUDENT_HELP)
     parser.add_argument("--env", help=f"{ENVIRONMENT_HELP}; a training's folder knows its own")
     parser.add_argument("--settings", type=Path, help="a YAML file as for `sb3-rpd train`, with env_kwargs and teacher_kwargs")
+    parser.add_argument("--set", action="append", metavar="NAME=VALUE", help=SET_HELP)
     parser.add_argument("--vec-normalize", type=Path, help=STATISTICS_HELP)
     parser.add_argument("--episodes", type=int, default=100, help="how many")
     parser.add_argument("--seed", type=int, default=1_000_000, help="of the episodes; trainings have others")
@@ -60,20 +62,15 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     """
     search_current_folder()
     settings = _settings(arguments)
-    if arguments.student is None:
-        named = find_teacher(settings)
-    else:
-        say(f"Loading {arguments.student}")
-        named = NamedTeacher(find_student(arguments.student, arguments.vec_normalize))
-    teacher = named.teacher
-    assert teacher is not None
-    with closing(teacher):
+    named = NamedTeacher(None) if arguments.student else find_teacher(settings)
+    with nullcontext() if named.teacher is None else closing(named.teacher):
+        who = named.teacher or _load_student(arguments)
         with closing(_make_environment(settings, named, min(settings.n_envs, arguments.episodes))) as env:
             episodes = _Episodes(arguments.episodes)
             evaluation = evaluate_teacher(
-                teacher, env, arguments.episodes, seed=arguments.seed, needs_success=False, on_episode=episodes.add
+                who, env, arguments.episodes, seed=arguments.seed, needs_success=False, on_episode=episodes.add
             )
-        print(f"who       {teacher!r} in {settings.env}")
+        print(f"who       {who!r} in {settings.env}")
         print(f"episodes  {evaluation.episodes}, seed {arguments.seed}")
         if evaluation.successes is None:
             print('success   unknown: the environment does not say info["is_success"]')
@@ -85,9 +82,14 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
         if arguments.frames is not None:
             named = named._replace(needs_frames=True)
             with closing(_make_environment(settings, named, 1)) as env:
-                write_strip(film_episode(teacher, env, seed=arguments.seed), arguments.frames)
+                write_strip(film_episode(who, env, seed=arguments.seed), arguments.frames)
             print(f"frames    {arguments.frames}")
     return 0
+
+
+def _load_student(arguments: argparse.Namespace) -> Student:
+    say(f"Loading {arguments.student}")
+    return find_student(arguments.student, arguments.vec_normalize)
 
 
 class _Episodes:
@@ -112,7 +114,7 @@ def _settings(arguments: argparse.Namespace) -> TrainingSettings:
     path = arguments.settings
     if path is None and arguments.student is not None and (arguments.student / SETTINGS).is_file():
         path = arguments.student / SETTINGS
-    return read_settings(path, env=arguments.env, teacher=arguments.teacher)
+    return read_settings(path, arguments.set or (), env=arguments.env, teacher=arguments.teacher)
 
 
 def _make_environment(settings: TrainingSettings, named: NamedTeacher, n_envs: int) -> Any:

@@ -11,6 +11,7 @@ ENVIRONMENT_HELP = 'a gymnasium id, a ManiSkill2 task, or "package.module:functi
 TEACHER_HELP = '"package.module:function", "scripted" (ManiSkill2\'s cube tasks), or the folder of an OpenVLA checkpoint'
 STUDENT_HELP = "the folder of a training, or what the student's save() has written"
 STATISTICS_HELP = "what VecNormalize.save() has written, if the student was trained with one; a training's folder has its own"
+SET_HELP = "change the settings file: gamma=0.99, env_kwargs.reward=sparse, teacher=null; may be repeated"
 FACTORY_HELP = '"package.module:factory", called without arguments; found from the current folder too'
 
 

@@ -35,7 +35,8 @@ from sb3_rpd.envs import (
     task_instruction,
 )
 from sb3_rpd.envs.maniskill2.cameras import HUMAN_CAMERA
-from sb3_rpd.teachers import SCRIPTED_TASKS, SB3Teacher
+from sb3_rpd.evaluation import Student
+from sb3_rpd.teachers import SCRIPTED_TASKS
 from sb3_rpd.training.settings import TrainingSettings
 from sb3_rpd.training.students import find_student
 from sb3_rpd.training.teachers import SCRIPTED, find_teacher
@@ -103,13 +104,13 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     """
     _check(parser, arguments)
     search_current_folder()
-    teacher = _find_teacher(arguments)
-    env, sources = _make_env(parser, arguments, teacher)
+    actor = _find_actor(arguments)
+    env, sources = _make_env(parser, arguments, actor)
     try:
         recording = record(
             env,
             arguments.to,
-            teacher=teacher,
+            teacher=actor,
             episodes=arguments.episodes,
             instruction=arguments.instruction,
             observation=sources,
@@ -130,8 +131,8 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
         return 130
     finally:
         env.close()
-        if teacher is not None:
-            teacher.close()
+        if isinstance(actor, Teacher):
+            actor.close()
     print(f"{arguments.to}: {recording.episodes} episodes, {_summary(recording)}")
     return 0
 
@@ -149,7 +150,7 @@ def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> No
         parser.error(f"{arguments.task} has no scripted controller: name a --teacher or a --student")
 
 
-def _find_teacher(arguments: argparse.Namespace) -> Teacher | None:
+def _find_actor(arguments: argparse.Namespace) -> Teacher | Student | None:
     if arguments.student:
         return find_student(arguments.student, arguments.vec_normalize)
     name = arguments.teacher or (SCRIPTED if arguments.task else None)
@@ -157,7 +158,7 @@ def _find_teacher(arguments: argparse.Namespace) -> Teacher | None:
 
 
 def _make_env(
-    parser: argparse.ArgumentParser, arguments: argparse.Namespace, teacher: Teacher | None
+    parser: argparse.ArgumentParser, arguments: argparse.Namespace, actor: Teacher | Student | None
 ) -> tuple[gym.Env[Any, Any], Mapping[str, ObservationSource] | None]:
     """The environment, and what is recorded of it."""
     if arguments.task is None:
@@ -166,7 +167,7 @@ def _make_env(
             parser.error(f"--env {arguments.env} makes {cut(repr(env), 60)}, and one gymnasium environment is needed")
         return env, None
     camera = arguments.camera or HUMAN_CAMERA
-    obs, size = _student_view(teacher) if isinstance(teacher, SB3Teacher) else ("state", _IMAGE_SIZE)
+    obs, size = _student_view(actor) if isinstance(actor, Student) else ("state", _IMAGE_SIZE)
     env = make_maniskill2_env(
         arguments.task,
         obs,
@@ -191,7 +192,7 @@ def _wrap(env: gym.Env[Any, Any], arguments: argparse.Namespace) -> gym.Env[Any,
     return TeacherActionWrapper(env, observation=offered, instruction=task_instruction)
 
 
-def _student_view(student: SB3Teacher) -> tuple[str, int]:
+def _student_view(student: Student) -> tuple[str, int]:
     """What a student observes, in the words of ``make_maniskill2_env``, and the side of its images."""
     space = student.model.observation_space
     if isinstance(space, spaces.Dict):

@@ -3,17 +3,29 @@
 import argparse
 from pathlib import Path
 
-from sb3_rpd.cli.options import ENVIRONMENT_HELP, TEACHER_HELP, Commands, HelpFormatter, example, say, search_current_folder
+from sb3_rpd.cli.options import (
+    ENVIRONMENT_HELP,
+    SET_HELP,
+    TEACHER_HELP,
+    Commands,
+    HelpFormatter,
+    example,
+    say,
+    search_current_folder,
+)
+from sb3_rpd.training.algorithms import ALGORITHMS
 from sb3_rpd.training.checkpoints import STUDENT, last_checkpoint
 from sb3_rpd.training.progress import describe
 from sb3_rpd.training.run import CHECKPOINTS, SETTINGS, train
 from sb3_rpd.training.settings import TrainingSettings, read_settings
 
 _DESCRIPTION = """\
-Train a student with RPD, keep the best of its policies, and save it with the statistics of its observations.
+Train a student with RPD, RecurrentRPD or MaskableRPD, keep the best of its policies, and save it with the statistics of its
+observations.
 
-The settings file is YAML: arguments of RPD by their own names, schedules and losses by name, and beside them env, env_kwargs,
-n_envs, normalize, teacher, teacher_kwargs, timesteps, seed, policy, evaluate_every, evaluation_episodes, checkpoint_every."""
+The settings file is YAML: arguments of the algorithm by their own names, schedules and losses by name, and beside them
+algorithm, env, env_kwargs, n_envs, normalize, teacher, teacher_kwargs, timesteps, seed, policy, evaluate_every,
+evaluation_episodes, checkpoint_every."""
 
 
 def add(commands: Commands) -> None:
@@ -29,8 +41,10 @@ def add(commands: Commands) -> None:
         formatter_class=HelpFormatter,
     )
     parser.add_argument("--settings", type=Path, help="a YAML file; the options below count more than what it says")
+    parser.add_argument("--set", action="append", metavar="NAME=VALUE", help=SET_HELP)
     parser.add_argument("--env", help=ENVIRONMENT_HELP)
     parser.add_argument("--teacher", help=TEACHER_HELP)
+    parser.add_argument("--algorithm", choices=ALGORITHMS, help="whose student it is (default: RPD)")
     parser.add_argument("--timesteps", type=int, help="environment steps of the whole training (default: 1,000,000)")
     parser.add_argument("--seed", type=int, help="of the student and its environments (default: 0)")
     where = parser.add_mutually_exclusive_group(required=True)
@@ -63,12 +77,12 @@ def _new(arguments: argparse.Namespace) -> TrainingSettings:
         raise ValueError(
             f"{arguments.to} holds a training already: go on with --resume {arguments.to}, or name another folder."
         )
-    options = {name: getattr(arguments, name) for name in ("env", "teacher", "timesteps", "seed")}
-    return read_settings(arguments.settings, **options)
+    options = {name: getattr(arguments, name) for name in ("env", "teacher", "algorithm", "timesteps", "seed")}
+    return read_settings(arguments.settings, arguments.set or (), **options)
 
 
 def _resumed(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> TrainingSettings:
-    for name in ("settings", "env", "teacher", "seed"):
+    for name in ("settings", "set", "env", "teacher", "algorithm", "seed"):
         if getattr(arguments, name) is not None:
             parser.error(f"--{name} is what the training began with: --resume takes only --timesteps, to train longer")
     if not (arguments.resume / SETTINGS).is_file():

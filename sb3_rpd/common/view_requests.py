@@ -60,6 +60,18 @@ class ViewRequests:
         if self._is_planned and (self._is_off or not is_complete):
             self._go_on_with(everything=True)
 
+    def stop_reading(self) -> None:
+        """Before somebody else than a rollout steps the environments, to whom what a teacher sees is of no use."""
+        if self._is_possible and not self._is_numbered:
+            self._number()
+        if self._is_possible:
+            self._go_on_with(everything=False)
+
+    def read_everything(self) -> None:
+        """The end of ``stop_reading``."""
+        if self._is_possible:
+            self._go_on_with(everything=True)
+
     def fetch(self, infos: Sequence[TeacherInfo], wanted: np.ndarray | None = None) -> list[TeacherInfo]:
         """
         Get what has not been read, if the environments are still where they were.

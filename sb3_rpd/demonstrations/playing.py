@@ -1,4 +1,4 @@
-"""Plays one episode: the teacher acts, with or without noise, and what it sees and wants is kept."""
+"""Plays one episode: a teacher or a student acts, with or without noise, and what it sees and wants is kept."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,12 +9,15 @@ import numpy as np
 
 from sb3_rpd.common.asking import act_alone
 from sb3_rpd.common.instructions import read_instruction
+from sb3_rpd.common.stacking import stack_inputs
 from sb3_rpd.common.teacher import Teacher
 from sb3_rpd.common.type_aliases import TeacherInfo
 from sb3_rpd.common.wrappers import TEACHER_INFO_KEY, ObservationSource
 from sb3_rpd.demonstrations.episodes import Episode
 from sb3_rpd.demonstrations.noise import ActionNoise
 from sb3_rpd.demonstrations.observing import is_image, observe
+from sb3_rpd.evaluation import Student
+from sb3_rpd.teachers.action_masks import masks_of
 
 #: The chance that a state is kept: a number, or a function of the environment that returns one.
 Keep: TypeAlias = float | Callable[[gym.Env[Any, Any]], float]
@@ -26,7 +29,7 @@ class Player:
     Plays episodes of one environment.
 
     :param env: The environment.
-    :param teacher: Who acts; None where a controller in the environment does.
+    :param actor: Who acts; None where a controller in the environment does.
     :param sources: What is recorded, as ``observe`` takes it.
     :param instruction: What the robot is told to do; None for what the environment says.
     :param noise: On the actions.
@@ -35,7 +38,7 @@ class Player:
     """
 
     env: gym.Env[Any, Any]
-    teacher: Teacher | None
+    actor: Teacher | Student | None
     sources: Mapping[str, ObservationSource] | None = None
     instruction: str | None = None
     noise: ActionNoise = field(default_factory=ActionNoise)
@@ -62,7 +65,7 @@ class Player:
         notes = _Notes()
         ended = False
         while not ended:
-            action = act_alone(self.teacher, [_offered(info, observation)], self.env.action_space)[0]
+            action = self._act(observation, info, is_first=notes.length == 0)
             kept = notes.length == 0 or keep_rng.random() < (self.keep(self.env) if callable(self.keep) else self.keep)
             self._note_state(notes, observation, kept)
             # an action without axes is a number for the environment
@@ -77,6 +80,13 @@ class Player:
         return notes.to_episode(
             instruction=instruction, success=success, seed=env_seed, noise=level, recording=recording, attempt=attempt
         )
+
+    def _act(self, observation: Any, info: dict[str, Any], *, is_first: bool) -> Any:
+        if not isinstance(self.actor, Student):
+            return act_alone(self.actor, [_offered(info, observation)], self.env.action_space)[0]
+        masks = masks_of(self.env)[np.newaxis] if self.actor.takes_action_masks else None
+        alone = stack_inputs([{"observation": observation}]).observations
+        return self.actor.act(alone, np.array([is_first]), masks)[0]
 
     def _note_state(self, notes: "_Notes", observation: Any, kept: bool) -> None:
         if kept:

@@ -10,6 +10,7 @@ from typing import Any
 import gymnasium as gym
 
 from sb3_rpd.common.asking import set_up
+from sb3_rpd.common.teacher import Teacher
 from sb3_rpd.common.wording import function_name, shortened
 from sb3_rpd.common.wrappers import ObservationSource
 from sb3_rpd.demonstrations.episodes import Episode
@@ -19,6 +20,7 @@ from sb3_rpd.demonstrations.maniskill import ManiSkillWriter
 from sb3_rpd.demonstrations.noise import ActionNoise
 from sb3_rpd.demonstrations.playing import Keep, Player
 from sb3_rpd.demonstrations.recordings import EpisodeWriter, Settings
+from sb3_rpd.evaluation import Student
 from sb3_rpd.teachers.resolve import make_teacher
 
 #: What ``format`` may say.
@@ -83,11 +85,11 @@ def record(
     The same call again, after whatever end, goes on where it was; one with other settings, or with another seed, adds its
     episodes to those in the folder. A process that is killed leaves no half-written episode.
 
-    :param env: The environment. The teacher sees what it would see in training: what a ``TeacherActionWrapper`` offers, or
-        else the observation.
+    :param env: The environment. A teacher sees what it would see in training: what a ``TeacherActionWrapper`` offers, or
+        else the observation; a student sees the observation.
     :param folder: Where to.
-    :param teacher: Who acts: anything that ``make_teacher`` takes; for a trained student ``SB3Teacher("student.zip",
-        "vec_normalize.pkl")``. None where a controller in the environment acts.
+    :param teacher: Who acts: anything that ``make_teacher`` takes, or a trained ``Student``. None where a controller in the
+        environment acts.
     :param episodes: How many there are to be in the end.
     :param instruction: What the robot is told to do; None for what the environment says: that of its
         ``TeacherActionWrapper``, or its attribute ``instruction``.
@@ -114,12 +116,11 @@ def record(
     """
     noise = ActionNoise() if noise is None else noise
     _check(episodes, keep, format)
-    acting = None if teacher is None else make_teacher(teacher)
-    set_up(acting, env.action_space)
-    player = Player(env, acting, observation, instruction, noise, keep, whole=format == "maniskill")
+    actor = _ready(teacher, env)
+    player = Player(env, actor, observation, instruction, noise, keep, whole=format == "maniskill")
     settings: Settings = {
         "env": str(env),
-        "teacher": repr(acting),
+        "teacher": repr(actor),
         "instruction": instruction,
         "observation": None if observation is None else list(observation),
         "noise": asdict(noise),
@@ -169,6 +170,15 @@ def _record(
         recording.count(len(episode), episode.attempt, episode.success)
         report(recording)
     return recording
+
+
+def _ready(actor: Any, env: gym.Env[Any, Any]) -> Teacher | Student | None:
+    if isinstance(actor, Student):
+        actor.setup(env)
+        return actor
+    teacher = None if actor is None else make_teacher(actor)
+    set_up(teacher, env.action_space)
+    return teacher
 
 
 def _is_success(episode: Episode) -> bool:

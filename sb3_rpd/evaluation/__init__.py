@@ -10,6 +10,7 @@ from sb3_rpd.evaluation.aggregates import (
 from sb3_rpd.evaluation.film import film_episode, write_gif, write_strip
 from sb3_rpd.evaluation.intervals import wilson_interval
 from sb3_rpd.evaluation.keep_best import KeepBest
+from sb3_rpd.evaluation.student import Student
 from sb3_rpd.evaluation.teacher_check import TeacherCheck, check_teacher
 from sb3_rpd.evaluation.teacher_evaluation import Episode, TeacherEvaluation, evaluate_teacher
 
@@ -17,6 +18,7 @@ __all__ = [
     "Episode",
     "Estimate",
     "KeepBest",
+    "Student",
     "TeacherCheck",
     "TeacherEvaluation",
     "check_teacher",

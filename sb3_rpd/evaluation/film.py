@@ -38,7 +38,7 @@ class _Camera(gym.Wrapper[Any, Any, Any, Any]):
 
 def film_episode(teacher: Any, env: VecEnv, *, seed: int | None = 0) -> list[np.ndarray]:
     """
-    Let a teacher, or a student as an ``SB3Teacher``, act for one episode, and film it.
+    Let a teacher or a ``Student`` act for one episode, and film it.
 
     :param teacher: Who acts: whatever ``evaluate_teacher`` takes.
     :param env: A ``DummyVecEnv``, or wrappers around one, whose environment has ``render_mode="rgb_array"``. Only the first

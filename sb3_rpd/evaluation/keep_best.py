@@ -8,8 +8,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.save_util import load_from_pkl, save_to_pkl
 from stable_baselines3.common.vec_env import VecEnv
 
+from sb3_rpd.evaluation.student import Student
 from sb3_rpd.evaluation.teacher_evaluation import TeacherEvaluation, evaluate_teacher
-from sb3_rpd.teachers.sb3 import SB3Teacher
 
 
 class _Best(NamedTuple):
@@ -111,7 +111,7 @@ class KeepBest(BaseCallback):
 
     def _evaluate(self) -> None:
         statistics = self.model.get_vec_normalize_env()
-        student = SB3Teacher(self.model, statistics)
+        student = Student(self.model, statistics)
         evaluation = evaluate_teacher(student, self.env, self.n_episodes, seed=self.seed, needs_success=False)
         self.evaluations.append((self.num_timesteps, evaluation))
         if evaluation.successes is not None:

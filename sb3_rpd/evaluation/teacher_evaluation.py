@@ -9,11 +9,9 @@ import gymnasium as gym
 import numpy as np
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
-from sb3_rpd.common.asking import act_alone
-from sb3_rpd.common.teacher_inputs import TeacherInputReader
 from sb3_rpd.common.wording import shortened
+from sb3_rpd.evaluation.acting import acting_in
 from sb3_rpd.evaluation.intervals import wilson_interval
-from sb3_rpd.teachers.resolve import make_teacher
 
 
 class Episode(NamedTuple):
@@ -69,14 +67,15 @@ def evaluate_teacher(
     on_episode: Callable[[Episode], None] | None = None,
 ) -> TeacherEvaluation:
     """
-    Let a teacher act alone and count its successes.
+    Let a teacher, or a ``Student``, act alone and count its successes.
 
-    The teacher sees what it would see in training: what the environment's ``TeacherActionWrapper`` offers, or without
-    that wrapper the environment's observation. Of a vectorized environment only the innermost part is used, so that
+    A teacher sees what it would see in training: what the environment's ``TeacherActionWrapper`` offers, or without
+    that wrapper the environment's observation; one that takes action masks gets the environment's. A student sees the
+    environment's observation. Of a vectorized environment only the innermost part is used, so that
     wrappers made for a student (``VecNormalize``, ``VecFrameStack``, ...) take no part and are not changed; they
     have to be reset before a student uses them again.
 
-    :param teacher: The teacher, or anything that ``make_teacher`` accepts. Its ``setup`` is called.
+    :param teacher: The teacher, or anything that ``make_teacher`` accepts, or a ``Student``. Its ``setup`` is called.
     :param env: One environment or several. It is not closed.
     :param n_episodes: How many episodes, shared evenly among the environments: counting those that end first
         would favor short ones.
@@ -91,27 +90,25 @@ def evaluate_teacher(
     if n_episodes < 1:
         raise ValueError(f"n_episodes={n_episodes}: a success rate needs at least one episode.")
     venv: VecEnv = env.unwrapped if isinstance(env, VecEnv) else DummyVecEnv([lambda: env])
-    teacher = make_teacher(teacher)
-    teacher.setup(venv.action_space)
     quota = np.array([(n_episodes + i) // venv.num_envs for i in range(venv.num_envs)])
     counted = np.zeros(venv.num_envs, dtype=int)
     returns, lengths = np.zeros(venv.num_envs), np.zeros(venv.num_envs, dtype=int)
     episodes: list[Episode] = []
-    if seed is not None:
-        venv.seed(seed)
-    reader = TeacherInputReader(venv)
-    inputs = reader.after_reset(venv.reset())
-    while (counted < quota).any():
-        observations, rewards, dones, infos = venv.step(act_alone(teacher, inputs, venv.action_space))
-        inputs = reader.after_step(observations, dones, infos)
-        returns += rewards
-        lengths += 1
-        for i in np.flatnonzero(dones & (counted < quota)):
-            episodes.append(Episode(float(returns[i]), int(lengths[i]), _is_success(infos[i], needs_success)))
-            if on_episode is not None:
-                on_episode(episodes[-1])
-            counted[i] += 1
-        returns[dones], lengths[dones] = 0.0, 0
+    with acting_in(venv, teacher) as actor:
+        if seed is not None:
+            venv.seed(seed)
+        actor.begin(venv.reset())
+        while (counted < quota).any():
+            observations, rewards, dones, infos = venv.step(actor.act())
+            actor.go_on(observations, dones, infos)
+            returns += rewards
+            lengths += 1
+            for i in np.flatnonzero(dones & (counted < quota)):
+                episodes.append(Episode(float(returns[i]), int(lengths[i]), _is_success(infos[i], needs_success)))
+                if on_episode is not None:
+                    on_episode(episodes[-1])
+                counted[i] += 1
+            returns[dones], lengths[dones] = 0.0, 0
     return _summary(episodes)
 
 

@@ -17,7 +17,7 @@ class HubStudent(NamedTuple):
     A student from the hub.
 
     :param model: The student, to act with on the CPU.
-    :param vec_normalize: The statistics of its observations, None if it has none: for ``SB3Teacher(model, vec_normalize)``, or
+    :param vec_normalize: The statistics of its observations, None if it has none: for ``Student(model, vec_normalize)``, or
         around environments after ``vec_normalize.set_venv(env)``.
     :param folder: Where its files are, in the hub's cache.
     """

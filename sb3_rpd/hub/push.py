@@ -9,11 +9,10 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from sb3_rpd.common.optional_imports import import_optional
 from sb3_rpd.common.vec_normalize import save_statistics
-from sb3_rpd.evaluation import TeacherEvaluation
+from sb3_rpd.evaluation import Student, TeacherEvaluation
 from sb3_rpd.evaluation.film import film_episode, write_gif
 from sb3_rpd.export import export_student
 from sb3_rpd.hub.card import EXPORTED, REPLAY, StudentCard
-from sb3_rpd.teachers import SB3Teacher
 from sb3_rpd.training.checkpoints import STATISTICS, STUDENT
 
 
@@ -76,7 +75,7 @@ def push_to_hub(
         if statistics is not None:
             save_statistics(statistics, folder / STATISTICS)
         if replay_env is not None:
-            frames = film_episode(SB3Teacher(model, statistics), replay_env, seed=replay_seed)
+            frames = film_episode(Student(model, statistics), replay_env, seed=replay_seed)
             write_gif(frames, folder / REPLAY)
         if export:
             export_student(model, folder / EXPORTED, vec_normalize=statistics)

@@ -1,7 +1,11 @@
 """Which actions are allowed in a state, for models that have to be told (sb3-contrib's MaskablePPO)."""
 
+from typing import Any
+
+import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.offers import describe_observations
@@ -11,6 +15,34 @@ from sb3_rpd.common.wording import cut
 
 #: The names under which an environment may offer them.
 MASK_NAMES = ("action_mask", "action_masks")
+
+
+#: The method by which an environment says them, to sb3-contrib.
+MASK_METHOD = "action_masks"
+
+
+def offers_masks(env: VecEnv | gym.Env[Any, Any]) -> bool:
+    """
+    :param env: Environments, or one.
+    :return: Whether they say what is allowed.
+    """
+    if isinstance(env, VecEnv):
+        return env.has_attr(MASK_METHOD)
+    try:
+        env.get_wrapper_attr(MASK_METHOD)
+    except AttributeError:
+        return False
+    return True
+
+
+def masks_of(env: VecEnv | gym.Env[Any, Any]) -> np.ndarray:
+    """
+    :param env: Environments, or one, which say what is allowed.
+    :return: Which values are allowed in their present states, of shape (n_envs, choices), or (choices,) for one.
+    """
+    return (
+        np.stack(env.env_method(MASK_METHOD)) if isinstance(env, VecEnv) else np.asarray(env.get_wrapper_attr(MASK_METHOD)())
+    )
 
 
 def n_choices_by_dimension(space: spaces.Space) -> np.ndarray:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from inspect import signature
 from pathlib import Path
 
-import numpy as np
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -24,20 +23,10 @@ from sb3_rpd.common.offers import describe_observations
 from sb3_rpd.common.student_files import load_student
 from sb3_rpd.common.teacher import Teacher, TeacherOutput
 from sb3_rpd.common.type_aliases import RawObservation
-from sb3_rpd.common.vec_normalize import load_statistics
+from sb3_rpd.common.vec_normalize import load_statistics, normalized
 from sb3_rpd.common.wording import cut, shortened
 from sb3_rpd.teachers.action_masks import MASK_NAMES, find_action_masks, only_allowed
-from sb3_rpd.teachers.units import ActionConversion, ConvertActions, make_conversion
-
-
-def _same_actions(teacher_space: spaces.Space, env_space: spaces.Space, convert: ActionConversion) -> bool:
-    """Whether a converted action of one space means the same in the other; the dtype of a Box does not matter."""
-    if isinstance(teacher_space, spaces.Box) and isinstance(env_space, spaces.Box):
-        ends = np.asarray(convert(np.stack([teacher_space.low, teacher_space.high])))
-        if ends.shape[1:] != env_space.shape:
-            return False
-        return bool(np.allclose(ends.min(axis=0), env_space.low) and np.allclose(ends.max(axis=0), env_space.high))
-    return bool(teacher_space == env_space)
+from sb3_rpd.teachers.units import ConvertActions, make_conversion, same_actions
 
 
 def _load_model(path: str | Path, algorithm: type[BaseAlgorithm] | None) -> BaseAlgorithm:
@@ -111,7 +100,7 @@ class SB3Teacher(Teacher):
         return f"SB3Teacher({type(self.model).__name__})"
 
     def setup(self, action_space: spaces.Space) -> None:
-        if not _same_actions(self.model.action_space, action_space, self.convert_actions):
+        if not same_actions(self.model.action_space, action_space, self.convert_actions):
             raise TeacherError(
                 f"The teacher model acts in {cut(self.model.action_space)}, the environment in {cut(action_space)}. "
                 "Train the teacher with the environment's control mode, wrap the environment to match, or convert the actions "
@@ -119,7 +108,7 @@ class SB3Teacher(Teacher):
             )
 
     def predict(self, observations: RawObservation, instructions: Sequence[str] | None = None) -> TeacherOutput:
-        observation = self._normalize(self._select(observations))
+        observation = normalized(self._select(observations), self.vec_normalize, "teacher")
         return self.convert_actions.output(self._answer(observation, observations))
 
     def _answer(self, observation: RawObservation, offered: RawObservation) -> TeacherOutput:
@@ -156,19 +145,6 @@ class SB3Teacher(Teacher):
                 )
             return observations[meant[0]]
         return observations
-
-    def _normalize(self, observation: RawObservation) -> RawObservation:
-        if self.vec_normalize is None or not self.vec_normalize.norm_obs:
-            return observation
-        rms = self.vec_normalize.obs_rms
-        for name, statistics in rms.items() if isinstance(rms, dict) else [("", rms)]:
-            array = observation[name] if isinstance(observation, dict) else observation
-            if array.shape[1:] != statistics.mean.shape:
-                raise TeacherError(
-                    f"The teacher's VecNormalize statistics{f' of {name!r}' if name else ''} have the shape "
-                    f"{statistics.mean.shape}, the environment's observations {array.shape[1:]}."
-                )
-        return self.vec_normalize.normalize_obs(observation)
 
     def _to_output(self, distribution: Distribution) -> TeacherOutput:
         space = self.model.action_space

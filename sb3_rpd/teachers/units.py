@@ -168,6 +168,21 @@ def _make(spec: Any) -> ActionConversion:
     )
 
 
+def same_actions(of_model: spaces.Space, of_env: spaces.Space, convert: ConvertActions = None) -> bool:
+    """
+    :param of_model: The action space that a model was trained in.
+    :param of_env: An environment's.
+    :param convert: From the units of the first to those of the second.
+    :return: Whether a converted action of the first means the same in the second. The dtype of a Box does not matter.
+    """
+    if isinstance(of_model, spaces.Box) and isinstance(of_env, spaces.Box):
+        ends = np.asarray(make_conversion(convert)(np.stack([of_model.low, of_model.high])))
+        if ends.shape[1:] != of_env.shape:
+            return False
+        return bool(np.allclose(ends.min(axis=0), of_env.low) and np.allclose(ends.max(axis=0), of_env.high))
+    return bool(of_model == of_env)
+
+
 def check_range(low: np.ndarray, high: np.ndarray, box: spaces.Box, *, teacher: str, cure: str) -> None:
     """
     Check that a teacher's actions can be in the environment's units.

@@ -10,7 +10,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_rpd.common.factories import find_factory
 from sb3_rpd.common.wording import cut
-from sb3_rpd.envs import ASSET_FREE_TASKS, make_maniskill2_vec_env
+from sb3_rpd.envs import ASSET_FREE_TASKS, CameraView, make_maniskill2_vec_env
 from sb3_rpd.envs.maniskill2.installation import import_maniskill2
 
 GymEnv: TypeAlias = gym.Env[Any, Any]
@@ -52,7 +52,8 @@ def make_environment(
         environment or a ``VecEnv``.
     :param n_envs: How many; a ``VecEnv`` that a function returns has the number that it has.
     :param seed: The first environment's seed, each further one's is higher by 1.
-    :param env_kwargs: What goes to ``gymnasium.make`` or to ``make_maniskill2_vec_env``.
+    :param env_kwargs: What goes to ``gymnasium.make`` or to ``make_maniskill2_vec_env``, whose ``camera`` may be the arguments
+        of a ``CameraView`` by their names.
     :param wrap: Put around each environment, except around those of a function, which are as they are.
     :param needs_frames: Whether ``render()`` has to give frames.
     :return: The environments.
@@ -66,6 +67,8 @@ def make_environment(
     if needs_frames:
         env_kwargs.setdefault("render_mode", "rgb_array")
     if is_maniskill2_task(name):
+        if isinstance(env_kwargs.get("camera"), Mapping):
+            env_kwargs["camera"] = _view(env_kwargs["camera"])
         return make_maniskill2_vec_env(name, n_envs, seed=seed, wrap=wrap, **env_kwargs)
     try:
         return make_vec_env(name, n_envs, seed, env_kwargs=env_kwargs, wrapper_class=wrap)
@@ -73,6 +76,15 @@ def make_environment(
         raise ValueError(f"There is no environment {name!r}: {cut(error)} {_what_maniskill2_says()}") from error
     except TypeError as error:
         raise ValueError(f"{name} cannot be made with env_kwargs={cut(env_kwargs)}: {cut(error)}.") from error
+
+
+def _view(arguments: Mapping[str, Any]) -> CameraView:
+    try:
+        return CameraView(**arguments)
+    except TypeError as error:
+        raise ValueError(
+            f"camera is a name, or {{name: human, position: [x, y, z], target: [x, y, z]}}, and not {cut(dict(arguments))}."
+        ) from error
 
 
 def _what_maniskill2_says() -> str:

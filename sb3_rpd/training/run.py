@@ -2,17 +2,15 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from gymnasium import spaces
 from stable_baselines3.common.logger import CSVOutputFormat, KVWriter, Logger, TensorBoardOutputFormat
-from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize, is_vecenv_wrapped
 
 from sb3_rpd.common.named_values import read_named_values
 from sb3_rpd.common.wording import cut
 from sb3_rpd.evaluation import KeepBest
 from sb3_rpd.rpd import RPD
+from sb3_rpd.training.algorithms import check_environment, find_algorithm, policy_for
 from sb3_rpd.training.checkpoints import KEPT, STATISTICS, STUDENT, SaveCheckpoints, last_checkpoint, save_student
 from sb3_rpd.training.environments import make_environment
 from sb3_rpd.training.progress import ShowProgress
@@ -102,30 +100,24 @@ def _make_logger(model: RPD, folder: Path) -> Logger:
 def _make_model(
     settings: TrainingSettings, folder: Path, env: VecEnv, named: NamedTeacher, keep_best: KeepBest, say: Callable[[str], None]
 ) -> RPD:
+    algorithm = find_algorithm(settings.algorithm)
+    check_environment(settings.algorithm, env)
     checkpoint = last_checkpoint(folder / CHECKPOINTS)
     if checkpoint is None:
         if settings.normalize is not False:
             env = VecNormalize(env, **(settings.normalize if isinstance(settings.normalize, dict) else {}))
         arguments = read_named_values(settings.rpd)
+        policy = policy_for(settings.algorithm, env.observation_space) if settings.policy == "auto" else settings.policy
         try:
-            return RPD(_policy(settings, env), env, seed=settings.seed, teacher=named.teacher, **arguments)
+            return algorithm(policy, env, seed=settings.seed, teacher=named.teacher, **arguments)
         except (TypeError, AssertionError) as error:
             # from within Stable-Baselines3, of arguments of a wrong kind
-            raise ValueError(f"RPD cannot be made with {cut(settings.rpd)}: {cut(error)}.") from error
+            raise ValueError(f"{settings.algorithm} cannot be made with {cut(settings.rpd)}: {cut(error)}.") from error
     say(f"Going on from {checkpoint}")
     if (checkpoint / STATISTICS).is_file():
         env = VecNormalize.load(str(checkpoint / STATISTICS), env)
-    model = RPD.load(checkpoint / STUDENT, env=env, teacher=named.teacher, device=settings.rpd.get("device", "auto"))
+    model = algorithm.load(checkpoint / STUDENT, env=env, teacher=named.teacher, device=settings.rpd.get("device", "auto"))
     # not that of the beginning, which would draw the same numbers again
     model.set_random_seed(settings.seed + model.num_timesteps)
     keep_best.load(checkpoint / KEPT)
     return model
-
-
-def _policy(settings: TrainingSettings, env: VecEnv) -> str:
-    if settings.policy != "auto":
-        return settings.policy
-    space: Any = env.observation_space
-    if isinstance(space, spaces.Dict):
-        return "MultiInputPolicy"
-    return "CnnPolicy" if is_image_space(space) else "MlpPolicy"

@@ -1,20 +1,15 @@
 """The settings of a training, as a YAML file has them."""
 
 import difflib
-import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from sb3_rpd.common.optional_imports import import_optional
 from sb3_rpd.common.wording import cut
-from sb3_rpd.rpd import RPD
-
-#: RPD's arguments that are settings of their own here, or none.
-_NOT_PASSED_ON = ("self", "policy", "env", "teacher", "seed", "_init_setup_model")
-RPD_ARGUMENTS = tuple(name for name in inspect.signature(RPD.__init__).parameters if name not in _NOT_PASSED_ON)
+from sb3_rpd.training.algorithms import arguments_of, find_algorithm
 
 #: A number that YAML 1.1 takes for a text, since it has no point.
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?[eE][+-]?[0-9]+")
@@ -32,14 +27,16 @@ class TrainingSettings:
     :param teacher: "package.module:function", "scripted", or the folder of an OpenVLA checkpoint; None where a controller in
         the environment gives the labels.
     :param teacher_kwargs: What goes to ``OpenVLATeacher``.
+    :param algorithm: One of ``ALGORITHMS``.
     :param timesteps: For how many environment steps to train.
     :param seed: Of the student, and of the first environment; each further environment's is higher by one.
-    :param policy: The class of policy; "auto" is "CnnPolicy" for images, "MultiInputPolicy" for dicts, otherwise "MlpPolicy".
+    :param policy: The class of policy; "auto" is "CnnPolicy" for images, "MultiInputPolicy" for dicts, otherwise "MlpPolicy";
+        for RecurrentRPD those with an LSTM.
     :param evaluate_every: Environment steps between two evaluations of the student, of which the best is kept; None for a
         twentieth of the training.
     :param evaluation_episodes: Episodes of each.
     :param checkpoint_every: Environment steps between two checkpoints.
-    :param rpd: Arguments of RPD, as ``read_named_values`` takes them.
+    :param rpd: Arguments of the algorithm, as ``read_named_values`` takes them.
     """
 
     env: str
@@ -48,6 +45,7 @@ class TrainingSettings:
     normalize: bool | dict[str, Any] = False
     teacher: str | None = None
     teacher_kwargs: dict[str, Any] = field(default_factory=dict)
+    algorithm: str = "RPD"
     timesteps: int = 1_000_000
     seed: int = 0
     policy: str = "auto"
@@ -79,27 +77,59 @@ class TrainingSettings:
         path.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
 
 
-def read_settings(path: Path | None, **options: Any) -> TrainingSettings:
+def read_settings(path: Path | None, changes: Sequence[str] = (), **options: Any) -> TrainingSettings:
     """
-    Read a settings file. Beside the settings of a training it has the arguments of RPD, by their own names.
+    Read a settings file. Beside the settings of a training it has the arguments of the algorithm, by their own names.
 
     :param path: The file; None for the options alone.
-    :param options: What counts in place of what the file says; None for nothing.
+    :param changes: Changes to what the file says, as ``change`` takes them.
+    :param options: What counts in place of both; None for nothing.
     :return: The settings.
     :raises ValueError: if the file is no such, or has a name that is neither a setting nor an argument.
     """
     written: dict[str, Any] = {} if path is None else _read_yaml(path)
+    for one in changes:
+        change(written, one)
     written |= {name: value for name, value in options.items() if value is not None}
     own = {one.name for one in fields(TrainingSettings)} - {"rpd"}
+    # a setting that is null is the default
+    written = {name: value for name, value in written.items() if value is not None or name not in own}
+    algorithm = str(written.get("algorithm", TrainingSettings.algorithm))
+    known = [*own, *arguments_of(find_algorithm(algorithm))]
     for name in written:
-        if name not in own and name not in RPD_ARGUMENTS:
-            near = difflib.get_close_matches(str(name), [*own, *RPD_ARGUMENTS], n=1)
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"{path} has {cut(repr(name))}, which is neither a setting nor an argument of RPD.{hint}")
+            raise ValueError(f"{path} has {cut(repr(name))}, which is neither a setting nor an argument of {algorithm}.{hint}")
     if "env" not in written:
         raise ValueError("Say which environment to train on: --env, or `env:` in the settings.")
     rpd = {name: value for name, value in written.items() if name not in own}
     return TrainingSettings(**{name: value for name, value in written.items() if name in own}, rpd=rpd)
+
+
+def change(written: dict[str, Any], setting: str) -> None:
+    """
+    Change what a settings file says.
+
+    :param written: Names with values, which are changed.
+    :param setting: "name=value", the value as YAML: "gamma=0.99", "teacher=null". A name within a setting comes after a
+        point: "env_kwargs.reward=sparse".
+    :raises ValueError: if it is no such text, or the setting has no names within it.
+    """
+    path, equals, value = setting.partition("=")
+    if not (equals and path):
+        raise ValueError(f"A change to the settings is written as name=value, and {cut(repr(setting), 60)} is not.")
+    *outer, name = path.split(".")
+    place: Any = written
+    for part in outer:
+        place = place.setdefault(part, {})
+        if not isinstance(place, dict):
+            raise ValueError(f"{setting} cannot be set: {part} is {cut(repr(place), 60)}, which has no names within it.")
+    yaml = import_optional("yaml", extra="train")
+    try:
+        place[name] = _with_numbers(yaml.safe_load(value))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{cut(repr(value), 60)}, the value of {path}, is no YAML: {cut(error)}.") from error
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -55,6 +55,24 @@ def pendulum() -> FunctionTeacher:
     return FunctionTeacher(_swing_up)
 
 
+def show_state(env: gym.Env[Any, Any]) -> TeacherActionWrapper:
+    """
+    :param env: The zoo's CartPoleNoVel, whose velocities are hidden.
+    :return: The environment, which shows a teacher the whole state under the name "state".
+    """
+    return TeacherActionWrapper(env, observation={"state": _whole_state})
+
+
+def cart_pole_state() -> FunctionTeacher:
+    """:return: The teacher of ``cart_pole``, which looks at the "state"."""
+    return FunctionTeacher(lambda observations: _balance(observations["state"]))
+
+
+def _whole_state(env: gym.Env[Any, Any]) -> np.ndarray:
+    simulation: Any = env.unwrapped
+    return np.asarray(simulation.state)
+
+
 def _balance(observations: np.ndarray) -> np.ndarray:
     """
     A linear feedback of the state. Its signs are all the same: a cart that is too far to the right goes still further, which

@@ -14,7 +14,7 @@ from stable_baselines3.common.env_util import make_vec_env
 
 from sb3_rpd.cli import main
 from sb3_rpd.evaluation import evaluate_teacher
-from sb3_rpd.teachers import SB3Teacher
+from sb3_rpd.training.students import find_student
 
 PARTS = """
 import gymnasium as gym
@@ -82,13 +82,13 @@ def test_from_settings_to_an_onnx_file(folder: Path, capsys: pytest.CaptureFixtu
 
     status, out, _ = run(capsys, "eval", "--student", "run", "--episodes", "10", "--frames", "strip.png")
     assert status == 0
-    student = SB3Teacher("run/student.zip", "run/vecnormalize.pkl")
+    student = find_student(Path("run"))
     env = make_vec_env(sys.modules["cli_parts"].pole, 4)
     returns: list[float] = []
     expected = evaluate_teacher(student, env, 10, seed=1_000_000, on_episode=lambda one: returns.append(one.total_reward))
     low, high = expected.success_interval
     assert out.splitlines() == [
-        "who       SB3Teacher(PPO) in cli_parts:pole",
+        "who       Student(PPO) in cli_parts:pole",
         "episodes  10, seed 1000000",
         f"success   {expected.success_rate:.1%} (95% interval {low:.1%} to {high:.1%})",
         f"return    mean {expected.mean_return:.2f}, standard deviation {np.std(returns):.2f}",
@@ -164,6 +164,7 @@ def test_a_mistake_is_one_sentence_and_a_status(
     [
         (["train", "--env", "CartPole-v1"], "--to --resume is required"),
         (["train", "--resume", "run", "--seed", "3"], "--seed is what the training began with"),
+        (["train", "--resume", "run", "--set", "gamma=0.9"], "--set is what the training began with"),
         (["eval", "--env", "CartPole-v1"], "--teacher --student is required"),
         (["export", "student.zip"], "--to"),
     ],

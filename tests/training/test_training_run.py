@@ -15,12 +15,13 @@ import torch as th
 from gymnasium import spaces
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.policies import ActorCriticCnnPolicy, ActorCriticPolicy, MultiInputActorCriticPolicy
 from stable_baselines3.common.torch_layers import CombinedExtractor, FlattenExtractor, NatureCNN
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize
 from toy_envs import ACTION_SPACES, DICT_SPACE, SpacesEnv, scripted_teacher
 
-from sb3_rpd import RPD
+from sb3_rpd import RPD, TeacherActionWrapper
 from sb3_rpd.common.schedules import LinearCoef
 from sb3_rpd.evaluation import KeepBest
 from sb3_rpd.teachers import FunctionTeacher
@@ -47,8 +48,21 @@ def stacked_envs() -> VecFrameStack:
     return VecFrameStack(DummyVecEnv([toy_env]), 2)
 
 
+def controlled_env() -> TeacherActionWrapper:
+    return TeacherActionWrapper(toy_env(), controller=lambda env: np.array([1.0, 3.0], np.float32))
+
+
+def shown_env() -> TeacherActionWrapper:
+    """What its teacher sees has the shape of what its student sees."""
+    return TeacherActionWrapper(toy_env(), observation={"state": lambda env: np.full(4, 0.5, np.float32)})
+
+
 def toy_teacher() -> FunctionTeacher:
     return FunctionTeacher(scripted_teacher(BOX))
+
+
+def shown_teacher() -> FunctionTeacher:
+    return FunctionTeacher(lambda observations: scripted_teacher(BOX)(observations["state"]))
 
 
 SETTINGS = TrainingSettings(
@@ -117,6 +131,16 @@ def test_going_on_makes_the_steps_that_are_left_and_keeps_the_best_of_all(tmp_pa
     third = train(SETTINGS.changed(timesteps=192), tmp_path, said.append)
     assert third.best == second.best
     assert (tmp_path / "student.zip").is_file()
+
+
+@pytest.mark.parametrize(("env", "teacher"), [("controlled_env", None), ("shown_env", f"{__name__}:shown_teacher")])
+def test_the_best_student_is_found_by_what_the_student_does(env: str, teacher: str | None, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, env=f"{__name__}:{env}", teacher=teacher, normalize=False, timesteps=64)
+    ((_, evaluation),) = train(settings, tmp_path, lambda line: None).evaluations
+    student = PPO.load(tmp_path / "student.zip", device="cpu")
+    bare = make_vec_env(toy_env, 2)
+    bare.seed(500_000)
+    assert evaluation.mean_return == pytest.approx(evaluate_policy(student, bare, 4)[0])
 
 
 def test_an_unfinished_checkpoint_is_none(tmp_path: Path) -> None:

@@ -46,8 +46,36 @@ def test_a_file_is_read_and_options_count_more(tmp_path: Path) -> None:
     assert read_settings(None, env="CartPole-v1") == TrainingSettings("CartPole-v1")
 
 
+def test_changes_are_made_one_by_one_and_options_count_more(tmp_path: Path) -> None:
+    path = write(tmp_path, WRITTEN)
+    changes = ["gamma=9e-1", "teacher=null", "env_kwargs.reward=sparse", "policy_kwargs.net_arch.pi=[5]", "seed=1", "seed=2"]
+    changed = read_settings(path, changes, n_envs=2)
+    assert (changed.rpd["gamma"], changed.teacher, changed.seed, changed.n_envs) == (0.9, None, 2, 2)
+    assert changed.env_kwargs == {"reward": "sparse", "max_episode_steps": 100}
+    assert changed.rpd["policy_kwargs"] == READ.rpd["policy_kwargs"] | {"net_arch": {"pi": [5]}}
+    assert read_settings(None, ["env=CartPole-v1", "env_kwargs=null"]) == TrainingSettings("CartPole-v1")
+    assert read_settings(path, ["target_kl=null"]).rpd["target_kl"] is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("gamma", "written as name=value, and 'gamma' is not"),
+        ("=3", "written as name=value"),
+        ("n_envs.two=3", "n_envs is 4, which has no names within it"),
+        ("gamma=[", "the value of gamma, is no YAML"),
+        ("gama=0.9", "has 'gama', which is neither a setting nor an argument of RPD. Did you mean 'gamma'"),
+    ],
+)
+def test_wrong_changes_are_named(change: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message) as refused:
+        read_settings(write(tmp_path, WRITTEN), [change])
+    assert len(str(refused.value)) < 500
+
+
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
-    for settings in (READ, TrainingSettings("CartPole-v1", seed=5, evaluate_every=10)):
+    masked = TrainingSettings("CartPole-v1", algorithm="MaskableRPD", seed=5, evaluate_every=10, rpd={"n_steps": 8})
+    for settings in (READ, masked):
         settings.save(tmp_path / "again.yaml")
         assert read_settings(tmp_path / "again.yaml") == settings
 

@@ -9,11 +9,12 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_rpd import RPD, TeacherError
+from sb3_rpd import RPD, RecurrentRPD, TeacherError
 from sb3_rpd.common.gates import SuccessGate
 from sb3_rpd.common.losses import Huber
 from sb3_rpd.common.schedules import CosineCoef, LinearCoef
 from sb3_rpd.zoo.algorithm import HyperparametersError, ZooRPD
+from sb3_rpd.zoo.recurrent import ZooRecurrentRPD
 from sb3_rpd.zoo.tasks import pendulum
 
 TEACHER = "sb3_rpd.zoo.tasks:pendulum"
@@ -29,13 +30,17 @@ def assert_same_policy(one: PPO, other: PPO) -> None:
         assert th.equal(value, other.policy.state_dict()[name]), name
 
 
-def test_names_train_as_what_they_stand_for() -> None:
+@pytest.mark.parametrize(
+    ("zoo_class", "algorithm", "policy"), [(ZooRPD, RPD, "MlpPolicy"), (ZooRecurrentRPD, RecurrentRPD, "MlpLstmPolicy")]
+)
+def test_names_train_as_what_they_stand_for(zoo_class: type[ZooRPD], algorithm: type[RPD], policy: str) -> None:
     names = dict(imitation_coef="lin_5.0", imitation_loss={"Huber": {"delta": 0.5}}, learning_rate="lin_0.01")
     objects = dict(
         imitation_coef=LinearCoef(5.0), imitation_loss=Huber(delta=0.5), learning_rate=LinearSchedule(0.01, 0.0, 1.0)
     )
-    named = ZooRPD(env=make_envs(), teacher=TEACHER, **SETTINGS, **names).learn(128)
-    made = RPD(env=make_envs(), teacher=pendulum(), **SETTINGS, **objects).learn(128)
+    settings = SETTINGS | {"policy": policy}
+    named = zoo_class(env=make_envs(), teacher=TEACHER, **settings, **names).learn(128)
+    made = algorithm(env=make_envs(), teacher=pendulum(), **settings, **objects).learn(128)
 
     assert_same_policy(named, made)
     # Four rollouts, the last of which begins when a quarter of the training remains
@@ -77,6 +82,14 @@ def test_a_loaded_student_trains_on_with_names(tmp_path: Path) -> None:
 def test_wrong_hyperparameters_are_named(wrong: dict[str, object], complaint: str, tmp_path: Path) -> None:
     with pytest.raises(HyperparametersError, match=f"RPD cannot be made of these hyperparameters: .*{complaint}"):
         ZooRPD(env=make_envs(), **SETTINGS, **wrong)
+
+
+def test_the_algorithm_is_named() -> None:
+    settings = SETTINGS | {"policy": "MlpLstmPolicy", "imitation_coef": "lin_x"}
+    with pytest.raises(
+        HyperparametersError, match=r"^RecurrentRPD cannot be made of these hyperparameters: .*'lin_x' is neither"
+    ):
+        ZooRecurrentRPD(env=make_envs(), **settings)
 
 
 def test_wrong_names_are_named_in_loading_too(tmp_path: Path) -> None:

@@ -12,13 +12,15 @@ import pytest
 import torch as th
 import yaml
 from rl_zoo3.utils import SimpleLinearSchedule
+from sb3_contrib import RecurrentPPO
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.utils import ConstantSchedule
 from stable_baselines3.common.vec_env import VecNormalize
 from zoo_trials import PARAMS, waiting_study
 
-from sb3_rpd import RPD
+from sb3_rpd import RPD, RecurrentRPD
 from sb3_rpd.common.schedules import CosineCoef, LinearCoef
 from sb3_rpd.teachers import FunctionTeacher
 from sb3_rpd.zoo.commands import HYPERPARAMETERS, main
@@ -100,6 +102,37 @@ def test_the_zoo_trains_what_a_program_would_train() -> None:
     assert statistics.obs_rms.count == env.obs_rms.count
 
 
+def test_a_student_with_a_memory_is_trained_evaluated_and_watched(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hyperparameters = yaml.safe_load((folder / "my.yml").read_text(encoding="utf-8"))
+    hyperparameters["Pendulum-v1"] |= {"policy": "MlpLstmPolicy", "policy_kwargs": {"lstm_hidden_size": 8}}
+    (folder / "my.yml").write_text(yaml.safe_dump(hyperparameters), encoding="utf-8")
+    words = ("--algo", "rpd_lstm", "--env", "Pendulum-v1", "--seed", "5")
+    assert zoo("train", *words, "--conf", "my.yml", "--eval-freq", "-1") == 0
+
+    by_hand = RecurrentRPD(
+        "MlpLstmPolicy",
+        normalized_envs(),
+        SimpleLinearSchedule(0.01),
+        clip_range=ConstantSchedule(0.3),
+        teacher=make_teacher(),
+        imitation_coef=LinearCoef(5.0),
+        policy_kwargs={"lstm_hidden_size": 8},
+        seed=5,
+        device="cpu",
+        **SETTINGS,
+    ).learn(64)
+    student = RecurrentPPO.load("logs/rpd_lstm/Pendulum-v1_1/Pendulum-v1.zip", device="cpu")
+    assert_same_policy(student, by_hand)
+
+    capsys.readouterr()
+    assert zoo("enjoy", *words, "-f", "logs", "--no-render", "--n-timesteps", "201") == 0
+    (reward,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("Episode Reward"))
+    env = make_vec_env("Pendulum-v1", seed=5)
+    env = VecNormalize.load("logs/rpd_lstm/Pendulum-v1_1/Pendulum-v1/vecnormalize.pkl", env)
+    env.training = False
+    assert float(reward.split()[-1]) == pytest.approx(evaluate_policy(student, env, 1)[0], abs=0.01)
+
+
 def test_a_student_is_evaluated_watched_and_trained_on(capsys: pytest.CaptureFixture[str]) -> None:
     assert train("--eval-freq", "32", "--eval-episodes", "1") == 0
     assert Path("logs/rpd/Pendulum-v1_1/best_model.zip").is_file()
@@ -152,10 +185,15 @@ def test_a_search_tries_rpd_and_its_trials_can_be_trained() -> None:
     assert (trained.policy_kwargs["log_std_init"], trained.n_steps, trained.batch_size) == (-2.0, 32, 16)
 
 
-def test_rpd_has_hyperparameters_where_none_are_given(capsys: pytest.CaptureFixture[str]) -> None:
-    assert zoo("train", "--algo", "rpd", "--env", "CartPole-v1", "--eval-freq", "-1", "-n", "8", "-params", "n_steps:4") == 0
-    assert f"Loading hyperparameters from: {HYPERPARAMETERS}" in capsys.readouterr().out
-    # All others are the zoo's own, and so are theirs
+@pytest.mark.parametrize(("algorithm", "env"), [("rpd", "CartPole-v1"), ("rpd_lstm", "CartPoleNoVel-v1")])
+def test_our_algorithms_have_hyperparameters_where_none_are_given(
+    algorithm: str, env: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert zoo("train", "--algo", algorithm, "--env", env, "--eval-freq", "-1", "-n", "8", "-params", "n_steps:4") == 0
+    assert f"Loading hyperparameters from: {HYPERPARAMETERS[algorithm]}" in capsys.readouterr().out
+
+
+def test_other_algorithms_have_the_zoo_s(capsys: pytest.CaptureFixture[str]) -> None:
     assert zoo("train", "--algo", "ppo", "--env", "CartPole-v1", "--eval-freq", "-1", "-n", "8", "-params", "n_steps:4") == 0
     assert "rl_zoo3/hyperparams/ppo.yml" in capsys.readouterr().out.replace(os.sep, "/")
 

@@ -39,7 +39,7 @@ def run(words: list[str]) -> int:
 @pytest.mark.slow
 def test_commands_run(commands: list[list[str]]) -> None:
     mine = [words for words in commands if "sb3_rpd/LiftCube-v0" not in words]
-    assert [words[0] for words in mine] == ["train", "enjoy", *["train"] * 5]
+    assert [words[0] for words in mine] == ["train", "enjoy", *["train"] * 6]
     for words in mine:
         assert run(words) == 0, words
 

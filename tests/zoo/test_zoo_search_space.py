@@ -13,6 +13,8 @@ from sb3_rpd.zoo.search_space import rpd_converter, rpd_sampler
 
 SAMPLE = rpd_sampler(HYPERPARAMS_SAMPLER["ppo"])
 CONVERT = rpd_converter(HYPERPARAMS_CONVERTER["ppo"])
+SAMPLE_LSTM = rpd_sampler(HYPERPARAMS_SAMPLER["ppo_lstm"])
+CONVERT_LSTM = rpd_converter(HYPERPARAMS_CONVERTER["ppo_lstm"])
 
 PPO_ARGUMENTS = dict(
     n_steps=32,
@@ -46,6 +48,9 @@ def test_numbers_become_arguments(annealing: str, coef: Any) -> None:
 
     assert sampled(params, n_actions=1) == expected
     assert CONVERT(params) == expected
+    # the zoo searches the same of RecurrentPPO
+    assert SAMPLE_LSTM(optuna.trial.FixedTrial(params), 1, 2, {}) == expected
+    assert CONVERT_LSTM(params) == expected
 
 
 def test_only_vectors_have_a_standard_deviation() -> None:

@@ -9,15 +9,25 @@ import yaml
 from stable_baselines3.common.env_util import make_vec_env
 
 from examples import maniskill2_demo, quickstart
+from experiments.worlds.maniskill2 import MANISKILL2
 from sb3_rpd import check_teacher, recommended
 from sb3_rpd.common.named_values import read_named_values
 from sb3_rpd.common.teacher import Teacher, TeacherOutput
+from sb3_rpd.common.type_aliases import RawObservation
+from sb3_rpd.common.wrappers import TEACHER_INFO_KEY
 from sb3_rpd.evaluation import evaluate_teacher
 from sb3_rpd.teachers import make_teacher
 from sb3_rpd.zoo.commands import HYPERPARAMETERS, register
-from sb3_rpd.zoo.tasks import cart_pole, pendulum, show_privileged_state
+from sb3_rpd.zoo.tasks import (
+    cart_pole,
+    cart_pole_state,
+    pendulum,
+    show_privileged_state,
+    show_state,
+)
 
-TASKS: dict[str, dict[str, Any]] = yaml.safe_load(HYPERPARAMETERS.read_text(encoding="utf-8"))
+TASKS: dict[str, dict[str, Any]] = yaml.safe_load(HYPERPARAMETERS["rpd"].read_text(encoding="utf-8"))
+HIDDEN: dict[str, dict[str, Any]] = yaml.safe_load(HYPERPARAMETERS["rpd_lstm"].read_text(encoding="utf-8"))
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +35,7 @@ def registered() -> None:
     register()
 
 
-def answers(teacher: Teacher, observations: np.ndarray) -> np.ndarray:
+def answers(teacher: Teacher, observations: RawObservation) -> np.ndarray:
     return TeacherOutput.of(teacher.predict(observations)).actions
 
 
@@ -54,16 +64,37 @@ def test_hyperparameters_are_those_of_the_documentation() -> None:
     demo = {name: value for name, value in maniskill2_demo.SETTINGS.items() if name != "device"}
     assert {name: lift[name] for name in demo} == demo
     assert read_named_values({name: lift[name] for name in recommended()}) == recommended()
+    # and those of the experiments
+    world = MANISKILL2
+    assert {name: lift[name] for name in world.settings if name != "device"} | {"device": "cpu"} == world.settings
+    assert (lift["policy_kwargs"], lift["gamma"], lift["n_envs"]) == (world.policy_kwargs, 0.99, world.n_envs)
+    assert (lift["imitation_coef"]["CosineCoef"]["start"], lift["normalize"]) == (world.coefs["mse"], {"norm_reward": False})
+    pick = dict(TASKS["sb3_rpd/PickCube-v0"], n_timesteps=lift["n_timesteps"], teacher=lift["teacher"])
+    assert pick == lift
     assert lift["env_kwargs"] == {"max_episode_steps": maniskill2_demo.EPISODE_STEPS}
     assert (lift["n_envs"], lift["n_timesteps"], TASKS["sb3_rpd/PickCube-v0"]["n_timesteps"]) == (8, 60_000, 300_000)
     swing_up = TASKS["Pendulum-v1"]
     assert {swing_up[name] == value for name, value in quickstart.SETTINGS.items() if name in swing_up} == {True}
 
 
-@pytest.mark.parametrize("task", TASKS)
+def test_a_teacher_sees_the_velocities_that_its_student_does_not() -> None:
+    seeing, of_state = cart_pole(), cart_pole_state()
+    env, whole = show_state(gym.make("CartPoleNoVel-v1")), gym.make("CartPole-v1")
+    student_sees, info = env.reset(seed=3)
+    observation, _ = whole.reset(seed=3)
+    for action in (whole.action_space.sample() for _ in range(10)):
+        shown = info[TEACHER_INFO_KEY]["observation"]["state"]
+        np.testing.assert_allclose(shown, observation, atol=1e-6)
+        assert (student_sees != observation).any()
+        assert answers(of_state, {"state": shown[np.newaxis]}) == answers(seeing, observation[np.newaxis])
+        student_sees, _, _, _, info = env.step(action)
+        observation = whole.step(action)[0]
+
+
+@pytest.mark.parametrize("task", [*TASKS, *HIDDEN])
 def test_teachers_are_there_and_tasks_have_ids(task: str) -> None:
     assert task in gym.registry
-    assert make_teacher(TASKS[task]["teacher"]) is not None
+    assert make_teacher((TASKS | HIDDEN)[task]["teacher"]) is not None
 
 
 @pytest.mark.maniskill2
