@@ -11,6 +11,7 @@ import runpy
 import socket
 import sys
 import tempfile
+from functools import cache
 from typing import Any
 
 import torch as th
@@ -77,12 +78,11 @@ def find_gpu_machine_here(gpu_port: int) -> None:
 
 def publish_tiny_openvla() -> None:
     find = openvla_teacher.find_checkpoint
+    # Made when it is asked for: that takes seconds, and few programs do
+    make_once = cache(lambda: make_tiny_openvla(tempfile.mkdtemp()))
 
     def find_tiny(checkpoint: Any, revision: str | None) -> Any:
-        # Made when it is asked for: that takes seconds, and few programs do
-        if checkpoint == openvla_teacher.CHECKPOINT:
-            return make_tiny_openvla(tempfile.mkdtemp())
-        return find(checkpoint, revision)
+        return make_once() if checkpoint == openvla_teacher.CHECKPOINT else find(checkpoint, revision)
 
     openvla_teacher.find_checkpoint = find_tiny
 
