@@ -34,7 +34,7 @@ from sb3_rpd.envs import (
     proprioception,
     task_instruction,
 )
-from sb3_rpd.envs.maniskill2.cameras import HUMAN_CAMERA
+from sb3_rpd.envs.cameras import HUMAN_CAMERA
 from sb3_rpd.teachers import SCRIPTED_TASKS, SB3Teacher
 from sb3_rpd.training.settings import TrainingSettings
 from sb3_rpd.training.students import find_student

@@ -17,7 +17,7 @@ from sb3_rpd.common.offers import describe_observations
 from sb3_rpd.common.teacher import Teacher
 from sb3_rpd.common.type_aliases import RawObservation
 from sb3_rpd.common.wording import cut
-from sb3_rpd.envs.maniskill2.privileged import CubeState
+from sb3_rpd.envs.cube_state import CubeState
 from sb3_rpd.teachers.quaternions import from_axis_angle, inverse, multiply, rotate, to_rotation_vector
 
 # pd_ee_delta_pose: an action of 1 asks for so much; the arm makes 0.4 of it in one control step

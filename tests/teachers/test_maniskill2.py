@@ -14,8 +14,8 @@ from stable_baselines3.common.vec_env import SubprocVecEnv
 from sb3_rpd import RPD
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.wrappers import TeacherActionWrapper
-from sb3_rpd.envs import make_maniskill2_env, make_maniskill2_vec_env
-from sb3_rpd.envs.maniskill2.privileged import CUBE_STATE_SIZE, CUBE_STATE_SLICES, privileged_state
+from sb3_rpd.envs import make_maniskill2_env, make_maniskill2_vec_env, privileged_state
+from sb3_rpd.envs.cube_state import CUBE_STATE_SIZE, CUBE_STATE_SLICES
 from sb3_rpd.teachers import SCRIPTED_TASKS, DegradedTeacher, ScriptedTeacher, evaluate_teacher
 from sb3_rpd.teachers.quaternions import from_axis_angle, multiply
 

@@ -16,8 +16,9 @@ from stable_baselines3.common.env_checker import check_env
 from sb3_rpd.envs import CameraView, RenderingUnavailableError, make_maniskill2_env
 from sb3_rpd.envs.maniskill2 import rendering
 from sb3_rpd.envs.maniskill2.installation import import_maniskill2
-from sb3_rpd.envs.maniskill2.rendering import VulkanDevice, choose_renderer
+from sb3_rpd.envs.maniskill2.rendering import choose_renderer
 from sb3_rpd.envs.maniskill2.tasks import ASSET_FREE_TASKS, TASKS_READING_VISUALS
+from sb3_rpd.envs.vulkan import VulkanDevice
 
 GPU = VulkanDevice("NVIDIA H200", is_gpu=True, version=(1, 3))
 NEW_MESA = VulkanDevice("llvmpipe (LLVM 15.0.6, 256 bits)", is_gpu=False, version=(1, 4))
