@@ -20,7 +20,7 @@ class CubeState(NamedTuple):
         PickCube, 4 cm above the center of the green cube in StackCube; (..., 3).
     :param joint_velocities: Of the seven arm joints (rad/s) and of the two fingers (m/s); (..., 9).
     :param is_grasped: 1 where both fingers press on the cube, by the task's own test, otherwise 0; (...).
-    :param acts_by_delta_pose: 1 where an action is one of ManiSkill2's control mode pd_ee_delta_pose, which scripted teachers
+    :param acts_by_delta_pose: 1 where an action is one of the control mode pd_ee_delta_pose, which scripted teachers
         answer in, otherwise 0. Other modes have the same action space and mean another thing; (...).
     """
 

@@ -100,9 +100,7 @@ class Recipe:
         }
         with explain_errors(self.task, options):
             # Not by gym.make, whose wrappers are for a single environment
-            simulation = Simulation(import_maniskill3().make(self.task, **options))
-        simulation.reset(range(n_envs))
-        return simulation
+            return Simulation(import_maniskill3().make(self.task, **options))
 
     def finish(self, env: ManiSkill3Env) -> GymEnv:
         """
