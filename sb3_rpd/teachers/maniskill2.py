@@ -1,5 +1,5 @@
 """
-Scripted controllers for the LiftCube, PickCube and StackCube of ManiSkill2 and the last two of ManiSkill3, by privileged state.
+Scripted controllers for ManiSkill2's LiftCube, PickCube and StackCube, and ManiSkill3's last two, by privileged state.
 
 They are functions of the present state alone, so that they can label any state that a student gets into, and they are
 continuous in it: phases (go above, descend, close, carry, release) are blended by the quantities that decide between
@@ -189,7 +189,7 @@ def for_maniskill3(state: CubeState, actions: np.ndarray) -> np.ndarray:
     :return: Actions of shape (n, 7), float32.
     """
     translation, rotation = (rotate(state.tcp_quaternion, part) for part in (actions[:, :3], actions[:, 3:6]))
-    return np.column_stack([translation, -rotation, actions[:, 6]]).astype(np.float32)
+    return np.clip(np.column_stack([translation, -rotation, actions[:, 6]]), -1, 1).astype(np.float32)
 
 
 class ScriptedTeacher(Teacher):

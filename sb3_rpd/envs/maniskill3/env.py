@@ -188,7 +188,7 @@ class SingleManiSkill3Env(ManiSkill3Env):
         :param action: An action in the environment's units.
         :return: As in gymnasium. ``info["is_success"]`` says whether the task is solved in the new state.
         """
-        self.simulation.step(action[np.newaxis])
+        self.simulation.step(np.asarray(action)[np.newaxis])
         return super().step(action)
 
     def close(self) -> None:

@@ -28,7 +28,7 @@ from sb3_rpd.envs import (
 from sb3_rpd.envs.maniskill3 import INSTRUCTIONS, recipe
 from sb3_rpd.envs.maniskill3.tasks import HOVERING_REWARDS
 from sb3_rpd.envs.maniskill3.vec_env import ManiSkill3VecEnv
-from sb3_rpd.teachers import FunctionTeacher
+from sb3_rpd.teachers import FunctionTeacher, ScriptedTeacher
 
 HOLD = np.zeros(7, np.float32)
 TIME_LIMITS = dict.fromkeys(PAPER_TASKS, 50) | {
@@ -255,6 +255,21 @@ def test_rpd_trains_with_the_labels_of_the_states_that_it_visits(one_simulator: 
         assert len(np.unique(states[::7, 29])) > 5
         vec_env.close()
     assert set(told) == {"pick up the cube"}
+
+
+@pytest.mark.parametrize("task", ["PickCube-v1", "StackCube-v1"])
+def test_the_scripted_teacher_solves_it(task: str) -> None:
+    env, teacher = make_maniskill3_env(task), ScriptedTeacher(task)
+    teacher.setup(env.action_space)
+    env.reset(seed=0)
+    for _ in range(3):
+        ended = False
+        while not ended:
+            _, _, terminated, truncated, info = env.step(teacher.predict({"privileged": privileged_state(env)[np.newaxis]})[0])
+            ended = terminated or truncated
+        assert info["is_success"]
+        env.reset()
+    env.close()
 
 
 # ------------------------------------------------------------------ rewards

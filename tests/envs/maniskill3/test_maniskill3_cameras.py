@@ -7,11 +7,7 @@ from sb3_rpd.envs.maniskill3.cameras import CAMERA_OPTIONS, camera_configs
 
 
 def test_configs_keep_the_callers_options_and_leave_them_alone() -> None:
-    options = {
-        "sensor_configs": {"hand_camera": {"near": 0.02}},
-        "human_render_camera_configs": {"far": 5},
-        "robot_uids": "panda",
-    }
+    options = {"sensor_configs": {"hand_camera": {"near": 0.02}}, "human_render_camera_configs": {"far": 5}}
     configs = camera_configs(CameraView("hand_camera", fov=1.5), (64, 96), (32, 48), options)
     assert configs == {
         "sensor_configs": {"hand_camera": {"near": 0.02, "height": 64, "width": 96, "fov": 1.5}},
