@@ -3,6 +3,8 @@
 import ctypes
 import os
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -23,6 +25,9 @@ MANIFEST_FOLDERS = ("/usr/share/vulkan/icd.d", "/usr/local/share/vulkan/icd.d", 
 
 #: Variables that tell Vulkan which drivers to look at; the first that is set counts.
 _DRIVER_VARIABLES = ("VK_DRIVER_FILES", "VK_ICD_FILENAMES")
+
+# How many threads Mesa's software renderer starts for each device; it asks when the device is made
+_MESA_THREADS = "LP_NUM_THREADS"
 
 _CPU_DEVICE = 4  # VK_PHYSICAL_DEVICE_TYPE_CPU
 
@@ -115,3 +120,20 @@ def restriction_or(cure: str) -> str:
         f"{told}, and there is no {missing[0]!r:.200}: unset it, or let it name the driver's manifest (those installed are in "
         f"{MANIFEST_FOLDERS[0]})"
     )
+
+
+@contextmanager
+def in_this_thread() -> Iterator[None]:
+    """
+    A software renderer that is made inside this context works in the thread that asks for a frame, unless ``LP_NUM_THREADS``
+    is set. A frame's work is nearly all in its vertices, which Mesa does not share out among threads; to wake them costs more
+    than they do.
+    """
+    if _MESA_THREADS in os.environ:
+        yield
+        return
+    os.environ[_MESA_THREADS] = "0"
+    try:
+        yield
+    finally:
+        del os.environ[_MESA_THREADS]

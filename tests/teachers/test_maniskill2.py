@@ -164,9 +164,7 @@ def test_no_jumps(batch: np.ndarray, task: str, seed: int) -> None:
 
 
 def test_unknown_task_and_unfit_environment() -> None:
-    with pytest.raises(
-        ValueError, match="'PegInsertionSide-v0', only for LiftCube-v0, .*, StackCube-v1"
-    ):
+    with pytest.raises(ValueError, match=r"'PegInsertionSide-v0', only for LiftCube-v0, .*, StackCube-v1"):
         ScriptedTeacher("PegInsertionSide-v0")
     teacher = ScriptedTeacher("LiftCube-v0")
     teacher.setup(spaces.Box(-1, 1, (7,)))

@@ -14,14 +14,14 @@ from sb3_rpd.envs.hovering import warn_if_hovering_pays
 from sb3_rpd.envs.maniskill2.cameras import CAMERA_OPTIONS, camera_configs
 from sb3_rpd.envs.maniskill2.installation import import_maniskill2
 from sb3_rpd.envs.maniskill2.physics_only import physics_only
-from sb3_rpd.envs.maniskill2.rendering import choose_renderer, color_shaders, in_this_thread, prepare_renderer
+from sb3_rpd.envs.maniskill2.rendering import choose_renderer, color_shaders, prepare_renderer
 from sb3_rpd.envs.maniskill2.rewards import HOVERING_REWARDS, MAX_DENSE_REWARD, REWARDS, failure_reward, time_limit
 from sb3_rpd.envs.maniskill2.simulator_errors import MANISKILL2, explain_errors
 from sb3_rpd.envs.maniskill2.tasks import ASSET_FREE_TASKS, INSTRUCTIONS, TASKS_READING_VISUALS
 from sb3_rpd.envs.maniskill2.wrapper import OBSERVATIONS, ManiSkill2Wrapper
 from sb3_rpd.envs.simulators import GymEnv, make_simulators, refuse_forks
 from sb3_rpd.envs.step_cost import StepCostWrapper
-from sb3_rpd.envs.vulkan import RenderingUnavailableError
+from sb3_rpd.envs.vulkan import RenderingUnavailableError, in_this_thread
 
 #: Options of ManiSkill2 that put downloaded things into a scene.
 _BRINGS_TEXTURES = frozenset({"robot", "bg_name"})

@@ -3,8 +3,6 @@
 import ctypes
 import importlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from sb3_rpd.envs.vulkan import (
@@ -24,9 +22,6 @@ RENDERERS = ("auto", "none", "software", "gpu")
 
 # Shaders for software rendering
 _SHADERS = Path(__file__).with_name("shaders")
-
-# How many threads Mesa's software renderer starts for each device; it asks when the device is made
-_MESA_THREADS = "LP_NUM_THREADS"
 
 _LIBRARY = "libsapien"
 _UNSUPPORTED_EXTENSION = b"VK_KHR_external_semaphore_fd\0"
@@ -101,23 +96,6 @@ def color_shaders(has_textures: bool) -> str:
     :return: Their folder, for ManiSkill2's ``shader_dir``.
     """
     return str(_SHADERS / ("textured" if has_textures else "untextured"))
-
-
-@contextmanager
-def in_this_thread() -> Iterator[None]:
-    """
-    A software renderer that is made inside this context works in the thread that asks for a frame, unless ``LP_NUM_THREADS``
-    is set. A frame's work is nearly all in its vertices, which Mesa does not share out among threads; to wake them costs more
-    than they do.
-    """
-    if _MESA_THREADS in os.environ:
-        yield
-        return
-    os.environ[_MESA_THREADS] = "0"
-    try:
-        yield
-    finally:
-        del os.environ[_MESA_THREADS]
 
 
 def _hide_gpus() -> None:

@@ -20,6 +20,7 @@ from sb3_rpd.envs.maniskill3.simulator_errors import MANISKILL3, check_task, exp
 from sb3_rpd.envs.maniskill3.tasks import INSTRUCTIONS, REWARDS, hovering_reward, max_reward, success_reward
 from sb3_rpd.envs.simulators import GymEnv
 from sb3_rpd.envs.step_cost import StepCostWrapper
+from sb3_rpd.envs.vulkan import in_this_thread
 
 #: ManiSkill3's names for where physics runs.
 _SIM_BACKENDS = {"cpu": "physx_cpu", "gpu": "physx_cuda"}
@@ -98,7 +99,7 @@ class Recipe:
             "reward_mode": REWARDS[self.reward],
             "render_mode": "rgb_array",
         }
-        with explain_errors(self.task, options):
+        with explain_errors(self.task, options), in_this_thread():
             # Not by gym.make, whose wrappers are for a single environment
             return Simulation(import_maniskill3().make(self.task, **options))
 
