@@ -44,7 +44,8 @@ def test_the_human_camera_and_its_frames() -> None:
 def test_a_camera_of_the_task_beside_what_the_robot_knows() -> None:
     env = make_maniskill3_env("PickCube-v1", "rgb+state", camera="base_camera", image_size=24, frame_size=(16, 36))
     theirs = their_env("rgb", sensor_configs={"height": 24, "width": 24})
-    for ours, expected in ((env.reset(seed=3)[0], theirs.reset(seed=3)[0]), (env.step(DOWN)[0], theirs.step(DOWN)[0])):
+    for act in (lambda env: env.reset(seed=3), lambda env: env.step(DOWN)):
+        ours, expected = act(env)[0], act(theirs)[0]
         assert env.observation_space.contains(ours)
         np.testing.assert_array_equal(ours["rgb"], expected["sensor_data"]["base_camera"]["rgb"][0].numpy())
         shown = [expected["agent"]["qpos"], expected["agent"]["qvel"], *expected["extra"].values()]
@@ -56,19 +57,16 @@ def test_a_camera_of_the_task_beside_what_the_robot_knows() -> None:
     theirs.close()
 
 
-@pytest.mark.parametrize("name", ["human", "base_camera"])
-def test_a_moved_camera_looks_at_its_target(name: str) -> None:
+def test_a_moved_camera_looks_at_its_target() -> None:
     eye, target = (0.5, -0.4, 0.7), (-0.1, 0.1, 0.2)
-    env = make_maniskill3_env("PickCube-v1", camera=CameraView(name, eye, target, fov=0.8), image_size=16)
-    env.reset(seed=0)
-    scene = env.unwrapped.simulator.scene
-    camera = scene.human_render_cameras["render_camera"] if name == "human" else scene.sensors[name]
-    pose = camera.config.pose.raw_pose[0].numpy()
-    np.testing.assert_allclose(pose, look_at(eye, target).raw_pose[0].numpy(), atol=1e-6)
-    assert camera.config.fov == 0.8
-    # Its image is there for a teacher where the student sees the state
-    assert camera_frame(env).shape == (16, 16, 3)
-    env.close()
+    for name in ("human", "base_camera"):
+        env = make_maniskill3_env("PickCube-v1", camera=CameraView(name, eye, target, fov=0.8), image_size=16)
+        scene = env.unwrapped.simulator.scene
+        camera = scene.human_render_cameras["render_camera"] if name == "human" else scene.sensors[name]
+        pose = camera.config.pose.raw_pose[0].numpy()
+        np.testing.assert_allclose(pose, look_at(eye, target).raw_pose[0].numpy(), atol=1e-6)
+        assert camera.config.fov == 0.8
+        env.close()
 
 
 def test_student_sees_the_teachers_larger_frame_scaled_down() -> None:
