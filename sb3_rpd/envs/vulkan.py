@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+#: The shared libraries that sapien needs even where no image is made, as Debian packages.
+SYSTEM_PACKAGES = "libvulkan1 libx11-6 libgl1 libglib2.0-0"
+
 #: How to get images without a GPU.
 SOFTWARE_RENDERING = (
     "On Debian 12 install Mesa's software renderer from the backports, "

@@ -7,8 +7,7 @@ from types import ModuleType
 
 import numpy as np
 
-#: The shared libraries that sapien needs even where no image is made, as Debian packages.
-SYSTEM_PACKAGES = "libvulkan1 libx11-6 libgl1 libglib2.0-0"
+from sb3_rpd.envs.vulkan import SYSTEM_PACKAGES
 
 
 def import_maniskill2() -> ModuleType:

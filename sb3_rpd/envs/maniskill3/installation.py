@@ -3,11 +3,11 @@
 import importlib
 from types import ModuleType
 
-from sb3_rpd.envs.maniskill2.installation import SYSTEM_PACKAGES
 from sb3_rpd.envs.vulkan import (
     GPU_RENDERING,
     MIN_SOFTWARE_VULKAN,
     SOFTWARE_RENDERING,
+    SYSTEM_PACKAGES,
     RenderingUnavailableError,
     describe_devices,
     restriction_or,

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import gymnasium as gym
 import numpy as np
-import pytest
 from mani_skill.utils.sapien_utils import look_at
 
 from sb3_rpd import RPD, TeacherActionWrapper
