@@ -13,7 +13,11 @@ PROGRAMS = programs([block for block in ALL_BLOCKS if block.page == "docs/guide/
 @pytest.mark.parametrize("program", PROGRAMS, ids=str)
 def test_program_runs(program: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     learn = OnPolicyAlgorithm.learn
-    monkeypatch.setattr(OnPolicyAlgorithm, "learn", lambda self, _: learn(self, 2 * self.n_steps * self.n_envs))
+    monkeypatch.setattr(
+        OnPolicyAlgorithm,
+        "learn",
+        lambda self, total_timesteps, **kwargs: learn(self, 2 * self.n_steps * self.n_envs, **kwargs),
+    )
     found: dict[str, Any] = {}
     exec(compile(program.code, str(program), "exec"), found)
     assert found["model"].num_timesteps == 400
