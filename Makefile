@@ -99,7 +99,7 @@ $(VENV)-transformers/.ready: $(VENV)/.system setup.cfg pyproject.toml
 
 # In a virtual environment of its own, since it wants another sapien than ManiSkill2
 test-maniskill3: $(VENV)-maniskill3/.ready
-	$(VENV)-maniskill3/bin/python -m pytest tests/envs/maniskill3 tests/envs/maniskill3/real_*.py $(PYTEST_ARGS)
+	$(VENV)-maniskill3/bin/python -m pytest tests/envs/maniskill3/test_*.py tests/envs/maniskill3/real_*.py $(PYTEST_ARGS)
 
 $(VENV)-maniskill3/.ready: $(VENV)/.system setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)-maniskill3

@@ -137,7 +137,7 @@ def test_software_rendering_beside_a_gpu_shows_vulkan_the_software_alone(
         (tmp_path / name).touch()
     monkeypatch.setattr(rendering, "_prepared", None)
     monkeypatch.setattr(rendering, "_lower_demands", lambda: None)
-    monkeypatch.setattr(rendering, "_MANIFEST_FOLDERS", [str(tmp_path)])
+    monkeypatch.setattr(rendering, "MANIFEST_FOLDERS", [str(tmp_path)])
     for variable in ("VK_ICD_FILENAMES", "VK_DRIVER_FILES"):
         monkeypatch.setenv(variable, "everything")
 
