@@ -4,6 +4,7 @@
 #   make test       the tests                          make test-sb3   SB3's and sb3-contrib's own tests, with RPD in place of PPO
 #   make test-newest         the tests without the simulator, on Python 3.12 with the newest numpy, torch and all else
 #   make test-transformers   OpenVLATeacher's tests with the lowest release of transformers that it works on
+#   make test-maniskill3     the tests with the simulator ManiSkill3
 #   make test-lerobot        demonstrations, read and written by the library LeRobot (some GB)
 #   make commit-checks       what to run before a commit: format, lint, type, and the tests that take seconds
 #   make lint       ruff                               make format     let ruff repair what it can
@@ -19,7 +20,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-newest test-sb3 test-transformers test-lerobot commit-checks lint format type doc dist sbx bench vla evidence clean
+.PHONY: help demo test test-newest test-sb3 test-transformers test-maniskill3 test-lerobot commit-checks lint format type doc dist sbx bench vla evidence clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -96,6 +97,16 @@ $(VENV)-transformers/.ready: $(VENV)/.system setup.cfg pyproject.toml
 	scripts/install_editable.sh $(VENV)-transformers/bin/python ".[openvla]" pytest hypothesis "$(LOWEST_TRANSFORMERS)"
 	touch $@
 
+# In a virtual environment of its own, since it wants another sapien than ManiSkill2
+test-maniskill3: $(VENV)-maniskill3/.ready
+	$(VENV)-maniskill3/bin/python -m pytest tests/envs/maniskill3/test_*.py tests/envs/maniskill3/real_*.py $(PYTEST_ARGS)
+
+$(VENV)-maniskill3/.ready: $(VENV)/.system setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)-maniskill3
+	$(VENV)-maniskill3/bin/python $(PIP_INSTALL) $(TORCH)
+	scripts/install_editable.sh $(VENV)-maniskill3/bin/python ".[maniskill3]" pytest pytest-timeout hypothesis
+	touch $@
+
 # Not a part of CI: it takes several GB. In a virtual environment of its own, since it wants an older torch
 LEROBOT ?= lerobot==0.4.4
 test-lerobot: $(VENV)-lerobot/.ready
@@ -162,4 +173,4 @@ evidence: $(VENV)/.extra-extra
 	$(BIN)/python -m experiments.report
 
 clean:
-	rm -rf .venv .venv-newest .venv-transformers .venv-lerobot .venv-sbx build dist docs/_build runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-newest .venv-transformers .venv-maniskill3 .venv-lerobot .venv-sbx build dist docs/_build runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -19,7 +19,8 @@ ROOT = Path(__file__).parents[1]
 
 #: What only some users have, or what takes seconds to import.
 HEAVY = (
-    *("transformers", "sapien", "mani_skill2", "matplotlib", "tensorboard", "websockets", "pyarrow", "h5py", "av"),
+    *("transformers", "sapien", "mani_skill2", "mani_skill", "matplotlib", "tensorboard", "websockets"),
+    *("pyarrow", "h5py", "av"),
     *("onnx", "onnxruntime", "huggingface_hub", "sb3_contrib"),
     *("rl_zoo3", "optuna", "pandas"),
 )

@@ -7,7 +7,7 @@ import torch as th
 import torch.nn.functional as F
 from torch import nn
 
-from sb3_rpd.envs.maniskill2.privileged import CubeState
+from sb3_rpd.envs.cube_state import CubeState
 from sb3_rpd.finetuning import Batch, Examples, Objective
 from sb3_rpd.finetuning.objective import draw_words, forced_hidden_states
 from sb3_rpd.finetuning.whitening import WhitenedPatches, fold, whiten

@@ -11,7 +11,7 @@ from sb3_rpd import TeacherActionWrapper
 from sb3_rpd.common.type_aliases import RawObservation
 from sb3_rpd.common.wrappers import ObservationSource
 from sb3_rpd.envs import CameraView, human_frame, make_maniskill2_env, privileged_state, task_instruction
-from sb3_rpd.envs.maniskill2.privileged import CubeState
+from sb3_rpd.envs.cube_state import CubeState
 from sb3_rpd.teachers import ScriptedTeacher, Teacher
 from sb3_rpd.teachers.maniskill2 import blend, delta_pose, funnel, ramp, toward
 

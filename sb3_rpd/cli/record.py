@@ -34,7 +34,7 @@ from sb3_rpd.envs import (
     proprioception,
     task_instruction,
 )
-from sb3_rpd.envs.maniskill2.cameras import HUMAN_CAMERA
+from sb3_rpd.envs.cameras import HUMAN_CAMERA
 from sb3_rpd.evaluation import Student
 from sb3_rpd.teachers import SCRIPTED_TASKS
 from sb3_rpd.training.settings import TrainingSettings

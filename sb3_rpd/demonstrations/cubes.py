@@ -6,7 +6,8 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from sb3_rpd.envs.maniskill2.privileged import CubeState, privileged_state
+from sb3_rpd.envs.cube_state import CubeState
+from sb3_rpd.envs.sources import privileged_state
 
 
 @dataclass(frozen=True)

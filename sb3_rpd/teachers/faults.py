@@ -9,7 +9,7 @@ import numpy as np
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.type_aliases import RawObservation
 from sb3_rpd.common.wording import shortened
-from sb3_rpd.envs.maniskill2.privileged import CUBE_STATE_SLICES, CubeState
+from sb3_rpd.envs.cube_state import CUBE_STATE_SLICES, CubeState
 
 #: Dimensions of an observation or of an action: one, several, or a slice of them.
 Dimensions = int | Sequence[int] | slice

@@ -1,5 +1,5 @@
 """
-Scripted controllers for ManiSkill2's LiftCube, PickCube and StackCube, by privileged state.
+Scripted controllers for ManiSkill2's LiftCube, PickCube and StackCube, and ManiSkill3's last two, by privileged state.
 
 They are functions of the present state alone, so that they can label any state that a student gets into, and they are
 continuous in it: phases (go above, descend, close, carry, release) are blended by the quantities that decide between
@@ -17,7 +17,7 @@ from sb3_rpd.common.offers import describe_observations
 from sb3_rpd.common.teacher import Teacher
 from sb3_rpd.common.type_aliases import RawObservation
 from sb3_rpd.common.wording import cut
-from sb3_rpd.envs.maniskill2.privileged import CubeState
+from sb3_rpd.envs.cube_state import CubeState
 from sb3_rpd.teachers.quaternions import from_axis_angle, inverse, multiply, rotate, to_rotation_vector
 
 # pd_ee_delta_pose: an action of 1 asks for so much; the arm makes 0.4 of it in one control step
@@ -172,8 +172,24 @@ _CONTROLLERS: dict[str, Callable[[CubeState], np.ndarray]] = {
     "StackCube-v0": _stack,
 }
 
-#: The tasks that have a scripted controller.
+#: The tasks of ManiSkill2 that have a scripted controller.
 SCRIPTED_TASKS = tuple(_CONTROLLERS)
+
+#: Those of ManiSkill3, and which of the others they are.
+_MANISKILL3_TASKS = {"PickCube-v1": "PickCube-v0", "StackCube-v1": "StackCube-v0"}
+
+
+def for_maniskill3(state: CubeState, actions: np.ndarray) -> np.ndarray:
+    """
+    The same actions in ManiSkill3's ``pd_ee_delta_pose``: in the frame of the robot's base, which is that of the world but for
+    its place, and with rotations the other way round, as ManiSkill3 3.0.1 has them.
+
+    :param state: The state of n environments.
+    :param actions: Actions of ManiSkill2's ``pd_ee_delta_pose``, shape (n, 7).
+    :return: Actions of shape (n, 7), float32.
+    """
+    translation, rotation = (rotate(state.tcp_quaternion, part) for part in (actions[:, :3], actions[:, 3:6]))
+    return np.clip(np.column_stack([translation, -rotation, actions[:, 6]]), -1, 1).astype(np.float32)
 
 
 class ScriptedTeacher(Teacher):
@@ -183,13 +199,14 @@ class ScriptedTeacher(Teacher):
     It reads the entry ``"privileged"`` of its observations, which the environment offers by
     ``TeacherActionWrapper(env, observation={"privileged": privileged_state})``. ``DegradedTeacher`` makes it worse.
 
-    :param task: One of ``SCRIPTED_TASKS``.
+    :param task: One of ``SCRIPTED_TASKS``, or ManiSkill3's PickCube-v1 or StackCube-v1.
     :raises ValueError: if there is no controller for the task.
     """
 
     def __init__(self, task: str) -> None:
-        if task not in _CONTROLLERS:
-            raise ValueError(f"There is no scripted controller for {task!r}, only for {', '.join(SCRIPTED_TASKS)}.")
+        known = (*SCRIPTED_TASKS, *_MANISKILL3_TASKS)
+        if task not in known:
+            raise ValueError(f"There is no scripted controller for {task!r}, only for {', '.join(known)}.")
         self.task = task
 
     def __repr__(self) -> str:
@@ -216,4 +233,6 @@ class ScriptedTeacher(Teacher):
                 f"The scripted teacher of {self.task} acts in pd_ee_delta_pose, and the environment has another control mode "
                 "with the same action space. Make it with control_mode='pd_ee_delta_pose'."
             )
+        if self.task in _MANISKILL3_TASKS:
+            return for_maniskill3(state, _CONTROLLERS[_MANISKILL3_TASKS[self.task]](state))
         return _CONTROLLERS[self.task](state)

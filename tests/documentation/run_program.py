@@ -19,7 +19,7 @@ from sb3_contrib import MaskablePPO
 from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
-import sb3_rpd.envs.maniskill2.make as maniskill2_make
+import sb3_rpd.envs.simulators as simulators
 import sb3_rpd.teachers.openvla.teacher as openvla_teacher
 from sb3_rpd.teachers.openvla import make_tiny_openvla
 
@@ -49,12 +49,12 @@ def learn_less(algorithm: Any) -> None:
 
 
 def simulate_less() -> None:
-    make = maniskill2_make.make_vec_env
+    make = simulators.make_vec_env
 
     def make_less(env_id: Any, n_envs: int, *args: Any, **kwargs: Any) -> Any:
         return make(env_id, min(n_envs, N_SIMULATORS), *args, **kwargs)
 
-    maniskill2_make.make_vec_env = make_less
+    simulators.make_vec_env = make_less
 
 
 def evaluate_sooner() -> None:

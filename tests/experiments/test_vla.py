@@ -14,7 +14,7 @@ from experiments.vla.evaluation import Results
 from experiments.vla.objective import cube_places, state_targets
 from experiments.vla.tasks import SCENE, TASKS
 from sb3_rpd.envs import make_maniskill2_env, privileged_state
-from sb3_rpd.envs.maniskill2.privileged import CUBE_STATE_SIZE, CUBE_STATE_SLICES, CubeState
+from sb3_rpd.envs.cube_state import CUBE_STATE_SIZE, CUBE_STATE_SLICES, CubeState
 from sb3_rpd.teachers.openvla.checkpoint import load_model
 
 

@@ -7,7 +7,7 @@ import pytest
 from gymnasium import spaces
 
 from sb3_rpd.common.errors import TeacherError
-from sb3_rpd.envs.maniskill2.privileged import CUBE_STATE_SIZE, CUBE_STATE_SLICES
+from sb3_rpd.envs.cube_state import CUBE_STATE_SIZE, CUBE_STATE_SLICES
 from sb3_rpd.teachers import DegradedTeacher, ScriptedTeacher
 from sb3_rpd.teachers.faults import Inversion, Misperception, Stall, hand_to_cube, misjudged_cube, stall_near_cube
 

@@ -14,8 +14,8 @@ from stable_baselines3.common.vec_env import SubprocVecEnv
 from sb3_rpd import RPD
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.wrappers import TeacherActionWrapper
-from sb3_rpd.envs import make_maniskill2_env, make_maniskill2_vec_env
-from sb3_rpd.envs.maniskill2.privileged import CUBE_STATE_SIZE, CUBE_STATE_SLICES, privileged_state
+from sb3_rpd.envs import make_maniskill2_env, make_maniskill2_vec_env, privileged_state
+from sb3_rpd.envs.cube_state import CUBE_STATE_SIZE, CUBE_STATE_SLICES
 from sb3_rpd.teachers import SCRIPTED_TASKS, DegradedTeacher, ScriptedTeacher, evaluate_teacher
 from sb3_rpd.teachers.quaternions import from_axis_angle, multiply
 
@@ -131,7 +131,14 @@ def states(draw: st.DrawFn, n: int = 4) -> np.ndarray:
     return np.stack(rows)
 
 
-@given(states(), st.sampled_from(SCRIPTED_TASKS))
+def test_the_same_approach_in_maniskill3_is_in_the_frame_of_the_base() -> None:
+    turned = multiply(from_axis_angle(np.array([0, 0, 1.0]), np.array(np.pi / 2)), DOWN)
+    answer = action("PickCube-v1", tcp_quaternion=turned, cube_position=(0.03, -0.04, 0.02))
+    # As in the test above, but the way in the world; turning back is clockwise seen from above, and signs of turns are swapped
+    np.testing.assert_allclose(answer, [0.03 / 0.13, -0.04 / 0.13, -0.12 / 0.13, 0, 0, 1, 1], atol=1e-6)
+
+
+@given(states(), st.sampled_from((*SCRIPTED_TASKS, "PickCube-v1", "StackCube-v1")))
 def test_actions_are_in_the_box_and_row_by_row(batch: np.ndarray, task: str) -> None:
     teacher = ScriptedTeacher(task)
     actions = teacher.predict({"privileged": batch})
@@ -157,7 +164,7 @@ def test_no_jumps(batch: np.ndarray, task: str, seed: int) -> None:
 
 
 def test_unknown_task_and_unfit_environment() -> None:
-    with pytest.raises(ValueError, match="'PegInsertionSide-v0', only for LiftCube-v0, PickCube-v0, StackCube-v0"):
+    with pytest.raises(ValueError, match=r"'PegInsertionSide-v0', only for LiftCube-v0, .*, StackCube-v1"):
         ScriptedTeacher("PegInsertionSide-v0")
     teacher = ScriptedTeacher("LiftCube-v0")
     teacher.setup(spaces.Box(-1, 1, (7,)))

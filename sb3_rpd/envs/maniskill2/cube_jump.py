@@ -5,7 +5,8 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from sb3_rpd.envs.maniskill2.privileged import CUBE_WIDTH, CubeState, privileged_state
+from sb3_rpd.envs.cube_state import CUBE_WIDTH, CubeState
+from sb3_rpd.envs.maniskill2.privileged import cube_state
 
 # in metres: a cube whose center is lower lies on the table; a hand that is nearer might be about to grasp it
 _ON_TABLE, _HAND_AWAY = 0.03, 0.07
@@ -54,7 +55,7 @@ class CubeJumpWrapper(gym.Wrapper[Any, Any, Any, Any]):
         return self.env.step(action)
 
     def _jump(self) -> bool:
-        state = CubeState.unpack(privileged_state(self.env))
+        state = CubeState.unpack(cube_state(self.env.unwrapped))
         hand = state.tcp_position
         lies = state.cube_position[2] < _ON_TABLE and not state.is_grasped
         if not lies or np.linalg.norm(hand - state.cube_position) < _HAND_AWAY:

@@ -7,18 +7,7 @@ from types import ModuleType
 
 import numpy as np
 
-#: The shared libraries that sapien needs even where no image is made, as Debian packages.
-SYSTEM_PACKAGES = "libvulkan1 libx11-6 libgl1 libglib2.0-0"
-
-#: How to get images without a GPU.
-SOFTWARE_RENDERING = (
-    "On Debian 12 install Mesa's software renderer from the backports, "
-    "`apt-get install -t bookworm-backports mesa-vulkan-drivers`; elsewhere mesa-vulkan-drivers, version 25.0.7 or later"
-)
-
-
-class RenderingUnavailableError(RuntimeError):
-    """An image is asked for where nothing can render one."""
+from sb3_rpd.envs.vulkan import SYSTEM_PACKAGES
 
 
 def import_maniskill2() -> ModuleType:

@@ -2,25 +2,26 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, TypeAlias
+from typing import Any
 
 import gymnasium as gym
-from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 
+from sb3_rpd.envs.cameras import HUMAN_CAMERA, CameraView, height_and_width
 from sb3_rpd.envs.choices import check_choice
-from sb3_rpd.envs.maniskill2.cameras import HUMAN_CAMERA, CameraView, camera_configs, check_camera_options, height_and_width
-from sb3_rpd.envs.maniskill2.downscaling import Downscaling
-from sb3_rpd.envs.maniskill2.installation import RenderingUnavailableError, import_maniskill2
+from sb3_rpd.envs.downscaling import Downscaling
+from sb3_rpd.envs.hovering import warn_if_hovering_pays
+from sb3_rpd.envs.maniskill2.cameras import CAMERA_OPTIONS, camera_configs
+from sb3_rpd.envs.maniskill2.installation import import_maniskill2
 from sb3_rpd.envs.maniskill2.physics_only import physics_only
-from sb3_rpd.envs.maniskill2.rendering import choose_renderer, color_shaders, in_this_thread, prepare_renderer
-from sb3_rpd.envs.maniskill2.rewards import MAX_DENSE_REWARD, REWARDS, failure_reward, warn_if_hovering_pays
-from sb3_rpd.envs.maniskill2.simulator_errors import explain_errors, refuse_other_names
+from sb3_rpd.envs.maniskill2.rendering import choose_renderer, color_shaders, prepare_renderer
+from sb3_rpd.envs.maniskill2.rewards import HOVERING_REWARDS, MAX_DENSE_REWARD, REWARDS, failure_reward, time_limit
+from sb3_rpd.envs.maniskill2.simulator_errors import MANISKILL2, explain_errors
 from sb3_rpd.envs.maniskill2.tasks import ASSET_FREE_TASKS, INSTRUCTIONS, TASKS_READING_VISUALS
 from sb3_rpd.envs.maniskill2.wrapper import OBSERVATIONS, ManiSkill2Wrapper
+from sb3_rpd.envs.simulators import GymEnv, make_simulators, refuse_forks
 from sb3_rpd.envs.step_cost import StepCostWrapper
-
-GymEnv: TypeAlias = gym.Env[Any, Any]
+from sb3_rpd.envs.vulkan import RenderingUnavailableError, in_this_thread
 
 #: Options of ManiSkill2 that put downloaded things into a scene.
 _BRINGS_TEXTURES = frozenset({"robot", "bg_name"})
@@ -90,8 +91,8 @@ def make_maniskill2_env(
     check_choice("reward", reward, tuple(REWARDS))
     check_choice("render_mode", render_mode, (None, "rgb_array"))
     view = camera if isinstance(camera, CameraView) else CameraView(camera)
-    refuse_other_names(kwargs)
-    check_camera_options(view, kwargs)
+    MANISKILL2.refuse_other_names(kwargs)
+    CAMERA_OPTIONS.check(view, kwargs)
     chosen_renderer = _choose_renderer(task, renderer, images=obs != "state" or render_mode is not None)
     _check_task(task)
     size = height_and_width(image_size)
@@ -123,7 +124,7 @@ def make_maniskill2_env(
     if reward == "dense":
         env = StepCostWrapper(env, MAX_DENSE_REWARD, failure_reward=failure_reward(env))
     elif reward == "maniskill2_dense" and end_on_success:
-        warn_if_hovering_pays(task, env)
+        warn_if_hovering_pays(reward, task, HOVERING_REWARDS.get(task, MAX_DENSE_REWARD), time_limit(env))
     return env if wrap is None else wrap(env)
 
 
@@ -152,19 +153,15 @@ def make_maniskill2_vec_env(
     :return: The vectorized environment.
     :raises ValueError: if the processes are to be forked; otherwise as ``make_maniskill2_env``.
     """
-    if (vec_env_kwargs or {}).get("start_method") == "fork":
-        raise ValueError('a forked process hangs in sapien: use start_method="forkserver" or "spawn"')
-    if issubclass(vec_env_cls, SubprocVecEnv):
-        # what is wrong with the arguments shows here, as itself; from a worker it would be an EOFError
-        make_maniskill2_env(task, obs, **{**env_kwargs, "wrap": None}).close()
-    return make_vec_env(
+    refuse_forks(vec_env_kwargs)
+    return make_simulators(
         make_maniskill2_env,
         n_envs,
         seed,
-        monitor_dir=monitor_dir,
-        env_kwargs={"task": task, "obs": obs, **env_kwargs},
+        {"task": task, "obs": obs, **env_kwargs},
         vec_env_cls=vec_env_cls,
         vec_env_kwargs=vec_env_kwargs,
+        monitor_dir=monitor_dir,
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-from sb3_rpd.envs.maniskill2.installation import RenderingUnavailableError
+from sb3_rpd.envs.vulkan import RenderingUnavailableError
 
 
 class _Ignored:

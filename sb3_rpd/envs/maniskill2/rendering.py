@@ -3,14 +3,19 @@
 import ctypes
 import importlib
 import os
-import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from sb3_rpd.envs.maniskill2.installation import SOFTWARE_RENDERING, RenderingUnavailableError
+from sb3_rpd.envs.vulkan import (
+    GPU_RENDERING,
+    MANIFEST_FOLDERS,
+    MIN_SOFTWARE_VULKAN,
+    SOFTWARE_RENDERING,
+    RenderingUnavailableError,
+    VulkanDevice,
+    describe_devices,
+    restriction_or,
+    vulkan_devices,
+)
 
 #: What ``renderer=`` may say.
 RENDERERS = ("auto", "none", "software", "gpu")
@@ -18,86 +23,12 @@ RENDERERS = ("auto", "none", "software", "gpu")
 # Shaders for software rendering
 _SHADERS = Path(__file__).with_name("shaders")
 
-# How many threads Mesa's software renderer starts for each device; it asks when the device is made
-_MESA_THREADS = "LP_NUM_THREADS"
-
-#: The first Vulkan version of a software renderer that sapien 2 runs on: Mesa 22.3's 1.3 does not, Mesa 25.0's 1.4 does.
-_MIN_SOFTWARE_VULKAN = (1, 4)
-
-#: Where Vulkan's drivers describe themselves.
-_MANIFEST_FOLDERS = ("/usr/share/vulkan/icd.d", "/usr/local/share/vulkan/icd.d", "/etc/vulkan/icd.d")
-
-#: Variables that tell Vulkan which drivers to look at; the first that is set counts.
-_DRIVER_VARIABLES = ("VK_DRIVER_FILES", "VK_ICD_FILENAMES")
-
-_CPU_DEVICE = 4  # VK_PHYSICAL_DEVICE_TYPE_CPU
 _LIBRARY = "libsapien"
 _UNSUPPORTED_EXTENSION = b"VK_KHR_external_semaphore_fd\0"
 _SUPPORTED_EXTENSION = b"VK_KHR_external_semaphore\0"
 
 #: How this process renders; None for not yet.
 _prepared: str | None = None
-
-
-class VulkanDevice(NamedTuple):
-    """
-    One device that Vulkan lists.
-
-    :param name: Its name.
-    :param is_gpu: Whether it is hardware.
-    :param version: The Vulkan version (major, minor) that it offers.
-    """
-
-    name: str
-    is_gpu: bool
-    version: tuple[int, int]
-
-
-class _InstanceCreateInfo(ctypes.Structure):
-    """``VkInstanceCreateInfo``; all zero but the type asks for an instance without layers and extensions."""
-
-    _fields_ = (
-        ("type", ctypes.c_uint32),
-        ("next", ctypes.c_void_p),
-        ("flags", ctypes.c_uint32),
-        ("application_info", ctypes.c_void_p),
-        ("num_layers", ctypes.c_uint32),
-        ("layers", ctypes.c_void_p),
-        ("num_extensions", ctypes.c_uint32),
-        ("extensions", ctypes.c_void_p),
-    )
-
-
-@lru_cache(maxsize=1)
-def vulkan_devices() -> tuple[VulkanDevice, ...]:
-    """
-    Ask the Vulkan loader what it has.
-
-    :return: Its devices; none where there is no loader or no driver.
-    """
-    try:
-        vulkan = ctypes.CDLL("libvulkan.so.1")
-    except OSError:
-        return ()
-    instance = ctypes.c_void_p()
-    if vulkan.vkCreateInstance(ctypes.byref(_InstanceCreateInfo(type=1)), None, ctypes.byref(instance)) != 0:
-        return ()
-    try:
-        count = ctypes.c_uint32()
-        vulkan.vkEnumeratePhysicalDevices(instance, ctypes.byref(count), None)
-        handles = (ctypes.c_void_p * count.value)()
-        vulkan.vkEnumeratePhysicalDevices(instance, ctypes.byref(count), handles)
-        return tuple(_device_properties(vulkan, handle) for handle in handles)
-    finally:
-        vulkan.vkDestroyInstance(instance, None)
-
-
-def _device_properties(vulkan: Any, handle: int | None) -> VulkanDevice:
-    properties = ctypes.create_string_buffer(2048)  # VkPhysicalDeviceProperties takes 824 bytes; its head is read
-    vulkan.vkGetPhysicalDeviceProperties(ctypes.c_void_p(handle), properties)
-    version, _driver, _vendor, _device, kind = struct.unpack_from("5I", properties)
-    name = properties.raw[20:276].split(b"\0")[0].decode(errors="replace")
-    return VulkanDevice(name, kind != _CPU_DEVICE, (version >> 22 & 0x7F, version >> 12 & 0x3FF))
 
 
 def choose_renderer(renderer: str, visuals: bool) -> str:
@@ -121,34 +52,17 @@ def choose_renderer(renderer: str, visuals: bool) -> str:
     if renderer != "software" and any(device.is_gpu for device in devices):
         return "gpu"
     software = [device for device in devices if not device.is_gpu]
-    if renderer != "gpu" and any(device.version >= _MIN_SOFTWARE_VULKAN for device in software):
+    if renderer != "gpu" and any(device.version >= MIN_SOFTWARE_VULKAN for device in software):
         return "software"
     raise RenderingUnavailableError(_why_not(renderer, devices))
 
 
 def _why_not(renderer: str, devices: tuple[VulkanDevice, ...]) -> str:
-    listed = ", ".join(f"{device.name} (Vulkan {device.version[0]}.{device.version[1]})" for device in devices) or "no device"
-    gpu = "A GPU needs its Vulkan driver (NVIDIA in a container: NVIDIA_DRIVER_CAPABILITIES=all)"
-    cure = {"gpu": gpu, "software": SOFTWARE_RENDERING, "auto": f"{SOFTWARE_RENDERING}. {gpu}"}[renderer]
+    cures = {"gpu": GPU_RENDERING, "software": SOFTWARE_RENDERING, "auto": f"{SOFTWARE_RENDERING}. {GPU_RENDERING}"}
     return (
-        f"nothing on this machine can render ManiSkill2's images: Vulkan lists {listed}. {_restriction(cure)}. "
+        f"nothing on this machine can render ManiSkill2's images: Vulkan lists {describe_devices(devices)}. "
+        f"{restriction_or(cures[renderer])}. "
         "State observations of most tasks need none of it"
-    )
-
-
-def _restriction(cure: str) -> str:
-    """What an environment variable keeps Vulkan from, then other cures; those alone where there is no such variable."""
-    variable = next((name for name in _DRIVER_VARIABLES if os.environ.get(name)), None)
-    if variable is None:
-        return cure
-    value = os.environ[variable]
-    told = f"The environment variable {variable}={value!r:.200} keeps it from looking at any other driver"
-    missing = [path for path in value.split(os.pathsep) if path and not os.path.exists(path)]
-    if not missing:
-        return f"{told}; unset it if that is not meant. {cure}"
-    return (
-        f"{told}, and there is no {missing[0]!r:.200}: unset it, or let it name the driver's manifest (those installed are in "
-        f"{_MANIFEST_FOLDERS[0]})"
     )
 
 
@@ -184,31 +98,14 @@ def color_shaders(has_textures: bool) -> str:
     return str(_SHADERS / ("textured" if has_textures else "untextured"))
 
 
-@contextmanager
-def in_this_thread() -> Iterator[None]:
-    """
-    A software renderer that is made inside this context works in the thread that asks for a frame, unless ``LP_NUM_THREADS``
-    is set. A frame's work is nearly all in its vertices, which Mesa does not share out among threads; to wake them costs more
-    than they do.
-    """
-    if _MESA_THREADS in os.environ:
-        yield
-        return
-    os.environ[_MESA_THREADS] = "0"
-    try:
-        yield
-    finally:
-        del os.environ[_MESA_THREADS]
-
-
 def _hide_gpus() -> None:
     """Where there are GPUs too, leave Vulkan its software renderer alone: sapien takes what comes first."""
     if not any(device.is_gpu for device in vulkan_devices()):
         return
-    manifests = [str(path) for folder in _MANIFEST_FOLDERS for path in sorted(Path(folder).glob("lvp*.json"))]
+    manifests = [str(path) for folder in MANIFEST_FOLDERS for path in sorted(Path(folder).glob("lvp*.json"))]
     if not manifests:
         raise RenderingUnavailableError(
-            f"Mesa's software renderer cannot be chosen over the GPU: no lvp*.json in {', '.join(_MANIFEST_FOLDERS)}"
+            f"Mesa's software renderer cannot be chosen over the GPU: no lvp*.json in {', '.join(MANIFEST_FOLDERS)}"
         )
     os.environ["VK_DRIVER_FILES"] = os.environ["VK_ICD_FILENAMES"] = ":".join(manifests)
 

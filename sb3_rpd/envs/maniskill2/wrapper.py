@@ -6,8 +6,8 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
-from sb3_rpd.envs.maniskill2.cameras import HUMAN_CAMERA
-from sb3_rpd.envs.maniskill2.downscaling import Downscaling
+from sb3_rpd.envs.cameras import HUMAN_CAMERA
+from sb3_rpd.envs.downscaling import Downscaling
 
 #: What ``obs=`` may say.
 OBSERVATIONS = ("state", "rgb", "rgb+state")

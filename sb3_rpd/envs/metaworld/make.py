@@ -1,18 +1,16 @@
 """Makes Meta-World environments for Stable-Baselines3."""
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import gymnasium as gym
-from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 
 from sb3_rpd.envs.choices import check_choice
 from sb3_rpd.envs.metaworld.tasks import environment_class
 from sb3_rpd.envs.metaworld.wrapper import MetaWorldWrapper
+from sb3_rpd.envs.simulators import GymEnv, make_simulators
 from sb3_rpd.envs.step_cost import StepCostWrapper
-
-GymEnv: TypeAlias = gym.Env[Any, Any]
 
 #: Meta-World refuses to go on after so many steps.
 MAX_EPISODE_STEPS = 500
@@ -79,15 +77,12 @@ def make_metaworld_vec_env(
     :raises ImportError: as ``make_metaworld_env``.
     :raises ValueError: as ``make_metaworld_env``.
     """
-    if issubclass(vec_env_cls, SubprocVecEnv):
-        # what is wrong with the arguments shows here, as itself; from a worker it would be an EOFError
-        make_metaworld_env(task, **{**env_kwargs, "wrap": None}).close()
-    return make_vec_env(
+    return make_simulators(
         make_metaworld_env,
         n_envs,
         seed,
-        monitor_dir=monitor_dir,
-        env_kwargs={"task": task, **env_kwargs},
+        {"task": task, **env_kwargs},
         vec_env_cls=vec_env_cls,
         vec_env_kwargs=vec_env_kwargs,
+        monitor_dir=monitor_dir,
     )

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sb3_rpd.envs import CubeState, make_maniskill2_env, privileged_state
-from sb3_rpd.envs.maniskill2.privileged import CUBE_STATE_SIZE, CUBE_STATE_SLICES
+from sb3_rpd.envs.cube_state import CUBE_STATE_SIZE, CUBE_STATE_SLICES
 
 CUBE_TASKS = ("LiftCube-v0", "PickCube-v0", "StackCube-v0")
 

@@ -16,8 +16,9 @@ from stable_baselines3.common.env_checker import check_env
 from sb3_rpd.envs import CameraView, RenderingUnavailableError, make_maniskill2_env
 from sb3_rpd.envs.maniskill2 import rendering
 from sb3_rpd.envs.maniskill2.installation import import_maniskill2
-from sb3_rpd.envs.maniskill2.rendering import VulkanDevice, choose_renderer
+from sb3_rpd.envs.maniskill2.rendering import choose_renderer
 from sb3_rpd.envs.maniskill2.tasks import ASSET_FREE_TASKS, TASKS_READING_VISUALS
+from sb3_rpd.envs.vulkan import VulkanDevice
 
 GPU = VulkanDevice("NVIDIA H200", is_gpu=True, version=(1, 3))
 NEW_MESA = VulkanDevice("llvmpipe (LLVM 15.0.6, 256 bits)", is_gpu=False, version=(1, 4))
@@ -136,7 +137,7 @@ def test_software_rendering_beside_a_gpu_shows_vulkan_the_software_alone(
         (tmp_path / name).touch()
     monkeypatch.setattr(rendering, "_prepared", None)
     monkeypatch.setattr(rendering, "_lower_demands", lambda: None)
-    monkeypatch.setattr(rendering, "_MANIFEST_FOLDERS", [str(tmp_path)])
+    monkeypatch.setattr(rendering, "MANIFEST_FOLDERS", [str(tmp_path)])
     for variable in ("VK_ICD_FILENAMES", "VK_DRIVER_FILES"):
         monkeypatch.setenv(variable, "everything")
 

@@ -11,7 +11,8 @@ import pytest
 from stable_baselines3.common.vec_env import SubprocVecEnv
 
 from sb3_rpd.envs import ASSET_FREE_TASKS, StepCostWrapper, make_maniskill2_env, make_maniskill2_vec_env
-from sb3_rpd.envs.maniskill2.rewards import HOVERING_REWARDS, MAX_DENSE_REWARD, failure_reward, hovering_pays_from
+from sb3_rpd.envs.hovering import hovering_pays_from
+from sb3_rpd.envs.maniskill2.rewards import HOVERING_REWARDS, MAX_DENSE_REWARD, failure_reward
 
 # exact: small powers of gamma would be lost in a sum of floats
 GAMMAS = [Fraction(thousandths, 1000) for thousandths in (10, 300, 400, 410, 500, 800, 900, 990, 999, 1000)]

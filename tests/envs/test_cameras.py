@@ -1,30 +1,49 @@
-"""Camera poses and the settings that ManiSkill2 gets (sb3_rpd/envs/maniskill2/cameras.py)."""
+"""Camera poses, and what options may say of cameras (sb3_rpd/envs/cameras.py)."""
 
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from sb3_rpd.envs.maniskill2.cameras import CameraView, camera_configs, check_camera_options
+from sb3_rpd.envs.cameras import CameraView
+from sb3_rpd.envs.maniskill2.cameras import CAMERA_OPTIONS
 
 HALF = np.sqrt(0.5)
+PLACES = st.tuples(*[st.floats(-2, 2)] * 3)
 
 
-@pytest.mark.maniskill2
 @pytest.mark.parametrize(
     ("target", "quaternion"),
     [
         ((2.0, 2.0, 3.0), (1.0, 0.0, 0.0, 0.0)),  # along x: sapien's own viewing direction, no turn
         ((1.0, 5.0, 3.0), (HALF, 0.0, 0.0, HALF)),  # along y: a quarter turn about z
+        ((1.0, 2.0, 1.0), (HALF, 0.0, HALF, 0.0)),  # down: a quarter turn about y
     ],
 )
-def test_settings(target: tuple[float, float, float], quaternion: tuple[float, ...]) -> None:
-    settings = CameraView("human", position=(1.0, 2.0, 3.0), target=target, fov=0.5).settings()
-    assert set(settings) == {"p", "q", "fov"}
-    np.testing.assert_allclose(settings["p"], (1.0, 2.0, 3.0))
-    np.testing.assert_allclose(settings["q"], quaternion, atol=1e-7)
-    assert settings["fov"] == 0.5
-    assert CameraView().settings() == {}
+def test_pose_by_hand(target: tuple[float, float, float], quaternion: tuple[float, ...]) -> None:
+    pose = CameraView("human", position=(1.0, 2.0, 3.0), target=target).pose
+    assert pose is not None
+    np.testing.assert_allclose(pose[0], (1.0, 2.0, 3.0))
+    np.testing.assert_allclose(pose[1], quaternion, atol=1e-7)
+    assert CameraView().pose is None
+
+
+@given(position=PLACES, target=PLACES)
+def test_a_camera_looks_at_its_target_and_stands_upright(position: tuple[float, ...], target: tuple[float, ...]) -> None:
+    way = np.subtract(target, position)
+    pose = CameraView(position=position, target=target).pose  # type: ignore[arg-type]
+    assert pose is not None
+    w, x, y, z = pose[1]
+    forward = np.array([1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y)])
+    up = 1 - 2 * (x * x + y * y)  # the z component of its z axis
+    left = 2 * (y * z + w * x)  # the z component of its y axis
+    distance = np.linalg.norm(way)
+    if distance > 1e-3:
+        np.testing.assert_allclose(forward, way / distance, atol=1e-6)
+    assert abs(left) < 1e-12
+    assert up > -1e-12
 
 
 def test_half_a_pose_is_refused() -> None:
@@ -32,24 +51,6 @@ def test_half_a_pose_is_refused() -> None:
         CameraView(position=(0.0, 0.0, 1.0))
     with pytest.raises(ValueError, match="position and target together"):
         CameraView(target=(0.0, 0.0, 1.0))
-
-
-def test_configs_keep_the_callers_options_and_leave_them_alone() -> None:
-    options = {"camera_cfgs": {"hand_camera": {"near": 0.02}}, "render_camera_cfgs": {"far": 5}, "robot": "panda"}
-    configs = camera_configs(CameraView("hand_camera", fov=1.5), (64, 96), (32, 48), options)
-    assert configs == {
-        "camera_cfgs": {"hand_camera": {"near": 0.02, "height": 64, "width": 96, "fov": 1.5}},
-        "render_camera_cfgs": {"far": 5, "height": 32, "width": 48, "texture_names": ("Color",)},
-    }
-    assert options == {"camera_cfgs": {"hand_camera": {"near": 0.02}}, "render_camera_cfgs": {"far": 5}, "robot": "panda"}
-
-
-def test_human_camera_is_maniskill2s_render_camera() -> None:
-    configs = camera_configs(CameraView(fov=1.2), (64, 64), (128, 128), {})
-    assert configs == {
-        "camera_cfgs": {},
-        "render_camera_cfgs": {"height": 128, "width": 128, "texture_names": ("Color",), "fov": 1.2},
-    }
 
 
 AT = CameraView(position=(1.0, 0.0, 1.0), target=(0.0, 0.0, 0.0))
@@ -70,7 +71,7 @@ AT = CameraView(position=(1.0, 0.0, 1.0), target=(0.0, 0.0, 0.0))
 )
 def test_what_another_argument_says_already_is_refused(view: CameraView, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        check_camera_options(view, options)
+        CAMERA_OPTIONS.check(view, options)
 
 
 @pytest.mark.parametrize(
@@ -84,4 +85,4 @@ def test_what_another_argument_says_already_is_refused(view: CameraView, options
     ],
 )
 def test_what_no_argument_says_is_let_through(view: CameraView, options: dict[str, Any]) -> None:
-    check_camera_options(view, options)
+    CAMERA_OPTIONS.check(view, options)

@@ -1,11 +1,11 @@
-"""Means over areas (sb3_rpd/envs/maniskill2/downscaling.py)."""
+"""Means over areas (sb3_rpd/envs/downscaling.py)."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sb3_rpd.envs.maniskill2.downscaling import Downscaling
+from sb3_rpd.envs.downscaling import Downscaling
 
 
 def test_by_hand() -> None:
