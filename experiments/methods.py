@@ -55,6 +55,12 @@ def _annealed(world: World) -> dict[str, Any]:
     return {"imitation_coef": annealed, "label_debiasing": LabelDebiasing(start=0.05)}
 
 
+def _relaxed(world: World) -> dict[str, Any]:
+    # First the teacher is what the student learns from, later the reward
+    coef = world.coefs["mse"]
+    return {"imitation_coef": CosineCoef(coef, coef / 10, end_fraction=0.6)}
+
+
 def _debiased(world: World) -> dict[str, Any]:
     return {"imitation_coef": world.coefs["mse"], "label_debiasing": LabelDebiasing()}
 
@@ -73,4 +79,5 @@ METHODS: Mapping[str, Method] = {
     "dagger": Method("DAgger", DAgger, _aggregating),
     "debiased": Method("RPD, de-biased", RPD, _debiased),
     "annealed": Method("RPD, annealed and de-biased", RPD, _annealed),
+    "relaxed": Method("RPD, relaxed to a tenth", RPD, _relaxed),
 }
