@@ -14,7 +14,7 @@ SUITES = tuple(WORLDS)
 @pytest.mark.parametrize("suite", SUITES)
 def test_each_run_has_a_file_of_its_own(suite: str) -> None:
     runs = runs_of(suite)
-    assert len({path_of(run) for run in runs}) == len(runs) > 300
+    assert len({path_of(run) for run in runs}) == len(runs)
 
 
 @pytest.mark.parametrize("suite", SUITES)
@@ -42,7 +42,7 @@ def test_seeds_do_not_meet() -> None:
 
 def test_fast_suite_has_every_error_reward_and_method() -> None:
     runs = runs_of("fast")
-    asking = set(METHODS) - {TEACHER, "ppo"}
+    asking = set(METHODS) - {TEACHER, "ppo", "relaxed"}
     for seed in range(10):
         for reward in ("sparse", "dense"):
             for error in WORLDS["fast"].errors:
