@@ -1,5 +1,6 @@
 """What the VLA is trained on beside its words: where things are. None of it is left in the checkpoint."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,13 +10,15 @@ from torch import nn
 
 from sb3_rpd.envs.cube_state import CubeState
 from sb3_rpd.finetuning import Batch, Examples, Objective
+from sb3_rpd.finetuning.examples import pieces
 from sb3_rpd.finetuning.objective import draw_words, forced_hidden_states
-from sb3_rpd.finetuning.whitening import WhitenedPatches, fold, whiten
+from sb3_rpd.finetuning.whitening import Whitening
 from sb3_rpd.teachers.openvla.model import OpenVLAModel
 
 _TRUNK = "vision_backbone.featurizer"
 _FREQUENCIES = 10
 _MEASURED_FRAMES = 1_000
+_FRAMES_AT_ONCE = 64
 _SIGHT_NOISE = 0.1
 # translation and gripper decide whether the cube is lifted; the end of the answer is no action
 _WORD_WEIGHTS = (1.0, 1.0, 1.5, 0.3, 0.3, 0.3, 1.0, 0.1)
@@ -66,8 +69,10 @@ def cube_places(images: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
 
 class FromScratch(Objective):
     """
-    Words with soft labels, the state told at the end of the prompt, and the cube found among the patches; patches are whitened
-    while the network is trained.
+    Words with soft labels, the state told at the end of the prompt, and the cube found among the patches.
+
+    While it is trained the network is shown whitened patches in place of images; these and where the cube is are computed
+    once. Images cannot be augmented.
 
     :param model: An untrained network with one trunk.
     :param examples: The frames to train on, with privileged states.
@@ -76,35 +81,48 @@ class FromScratch(Objective):
 
     def __init__(self, model: OpenVLAModel, examples: Examples, label_width: float) -> None:
         super().__init__(model, label_width)
-        trunk = model.vision_backbone.featurizer
+        trunk = model.config.trunks[0]
+        self._patch_size, self._side = trunk.patch_size, trunk.image_size // trunk.patch_size
         rows = np.linspace(0, len(examples) - 1, min(_MEASURED_FRAMES, len(examples))).astype(int)
-        whiten(trunk, _FREQUENCIES, examples.batch(rows).images)
+        self._whitening = Whitening(trunk, _FREQUENCIES, examples.images(rows))
+        self._whitening.put_into(model.vision_backbone.featurizer)
+        self._examples = examples
+        shown, centers, seen = [], [], []
+        for piece in pieces(np.arange(len(examples)), _FRAMES_AT_ONCE):
+            images = examples.images(piece)
+            # half precision, as there are many of them
+            shown.append(self._whitening(images).half())
+            for found, kept in zip(cube_places(images), (centers, seen), strict=True):
+                kept.append(found)
+        self._shown, self._centers, self._seen = th.cat(shown), th.cat(centers), th.cat(seen)
         states: Any = examples.demonstrations
         targets = state_targets(states.states)
         self._targets = th.from_numpy(targets - targets.mean(axis=0))
-        self._patch_size = model.config.trunks[0].patch_size
-        self._side = model.config.trunks[0].image_size // self._patch_size
         self._state_head = nn.Linear(model.config.text["hidden_size"], targets.shape[1])
-        self._place_head = nn.Linear(model.config.trunks[0].embed_dim, 3)
+        self._place_head = nn.Linear(trunk.embed_dim, 3)
         self._features: list[th.Tensor] = []
         model.vision_backbone.register_forward_hook(lambda _, __, features: self._features.append(features))
 
+    def batch(self, examples: Examples, rows: np.ndarray, augmentation: np.random.Generator | None = None) -> Batch:
+        assert augmentation is None
+        if examples is self._examples:
+            return examples.batch(rows, images=self._shown[rows].float())
+        batch = examples.batch(rows)
+        return replace(batch, images=self._whitening(batch.images))
+
     def forward(self, batch: Batch, rng: np.random.Generator) -> th.Tensor:
         labels = self.labels(batch)
-        patches = self.model.vision_backbone.featurizer.patch_embed
-        assert isinstance(patches, WhitenedPatches)
-        shape = (len(batch.images), *patches.mean.shape)
-        patches.noise = _SIGHT_NOISE * th.from_numpy(rng.standard_normal(shape, dtype=np.float32)).to(batch.images.device)
+        noise = th.randn(batch.images.shape, generator=th.Generator().manual_seed(int(rng.integers(2**63))))
+        images = batch.images + _SIGHT_NOISE * noise.to(batch.images.device)
         self._features.clear()
-        hidden = forced_hidden_states(self.model, batch.images, batch.prompts, draw_words(labels, rng))
-        patches.noise = None
+        hidden = forced_hidden_states(self.model, images, batch.prompts, draw_words(labels, rng))
         words = (self.word_loss(hidden, labels) * th.tensor(_WORD_WEIGHTS, device=hidden.device)).mean()
         told = self._state_head(hidden[:, 0])
         state = F.smooth_l1_loss(told, self._targets[batch.rows].to(told.device), beta=0.3)
-        return words + _STATE_WEIGHT * state + self._place_loss(self._features[0], batch.images)
+        return words + _STATE_WEIGHT * state + self._place_loss(self._features[0], batch.rows)
 
-    def _place_loss(self, features: th.Tensor, images: th.Tensor) -> th.Tensor:
-        center, seen = cube_places(images)
+    def _place_loss(self, features: th.Tensor, rows: np.ndarray) -> th.Tensor:
+        center, seen = self._centers[rows], self._seen[rows]
         cell = (center / self._patch_size).long().clamp(0, self._side - 1)
         number = cell[:, 1] * self._side + cell[:, 0]
         inside = center / self._patch_size - cell - 0.5
@@ -114,4 +132,4 @@ class FromScratch(Objective):
         return ((_CELL_WEIGHT * found + _PLACE_WEIGHT * missed) * seen).mean()
 
     def weights(self) -> dict[str, th.Tensor]:
-        return fold(super().weights(), self.model.vision_backbone.featurizer, _TRUNK)
+        return self._whitening.fold(super().weights(), _TRUNK)

@@ -159,32 +159,46 @@ class Examples:
     def __len__(self) -> int:
         return len(self.demonstrations)
 
-    def batch(self, rows: np.ndarray, augmentation: np.random.Generator | None = None) -> Batch:
+    def images(self, rows: np.ndarray) -> th.Tensor:
+        """
+        :param rows: Which frames, shape (n,). None of them is kept in memory.
+        :return: See ``Batch``.
+        """
+        return self._process(th.cat([self._frame(int(row)) for row in rows]).to(self._device))
+
+    def batch(
+        self, rows: np.ndarray, augmentation: np.random.Generator | None = None, images: th.Tensor | None = None
+    ) -> Batch:
         """
         :param rows: Which frames, shape (n,).
         :param augmentation: If given, changes the images at random.
+        :param images: What the network is shown in place of the images.
         :return: The frames as tensors on the device.
         """
-        frames = th.cat([self._frame(int(row)) for row in rows]).to(self._device)
-        if augmentation is not None:
-            frames = augment(frames, augmentation)
+        if images is None:
+            frames = th.cat([self._kept_frame(int(row)) for row in rows]).to(self._device)
+            images = self._process(frames if augmentation is None else augment(frames, augmentation))
         return Batch(
-            images=self._process(frames),
+            images=images,
             prompts=[self._prompts[self._instructions[row]] for row in rows],
             normalized=th.from_numpy(self._normalized[rows].astype(np.float32)).to(self._device),
             words=th.from_numpy(self._words[rows]).to(self._device),
             rows=rows,
         )
 
+    def _kept_frame(self, row: int) -> th.Tensor:
+        """The frame, kept in memory as long as there is room."""
+        if row in self._cache:
+            return self._cache[row]
+        frame = self._frame(row)
+        if len(self._cache) < self._cache_rows:
+            self._cache[row] = frame
+        return frame
+
     def _frame(self, row: int) -> th.Tensor:
         """Shape (1, height, width, 3), of the network's size."""
-        if row not in self._cache:
-            image = np.array(self.demonstrations.image(row, self._camera))
-            frame = resize_bicubic(th.from_numpy(image)[None], self._process.sizes[0])
-            if len(self._cache) >= self._cache_rows:
-                return frame
-            self._cache[row] = frame
-        return self._cache[row]
+        image = np.array(self.demonstrations.image(row, self._camera))
+        return resize_bicubic(th.from_numpy(image)[None], self._process.sizes[0])
 
 
 @lru_cache(maxsize=4)

@@ -44,7 +44,7 @@ def held_out_errors(objective: Objective, examples: Examples, rows: np.ndarray, 
     wrong: list[th.Tensor] = []
     distances: list[th.Tensor] = []
     for piece in pieces(rows, batch_size):
-        batch = examples.batch(piece)
+        batch = objective.batch(examples, piece)
         hidden = forced_hidden_states(model, batch.images, batch.prompts, batch.words)
         losses.append(objective.word_loss(hidden, objective.labels(batch)).cpu())
         said = model.language_model.lm_head(hidden[:, :-1]).argmax(dim=-1) - first

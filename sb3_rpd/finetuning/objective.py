@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from sb3_rpd.finetuning.adapters import merged_weights
-from sb3_rpd.finetuning.examples import Batch
+from sb3_rpd.finetuning.examples import Batch, Examples
 from sb3_rpd.teachers.openvla.actions import bin_values
 from sb3_rpd.teachers.openvla.model import OpenVLAModel
 
@@ -43,7 +43,8 @@ class Objective(nn.Module):
     The mean over an action's words, and the word that ends the answer, of the cross-entropy over the whole vocabulary: what
     OpenVLA was trained with (Kim et al. 2024, arXiv:2406.09246).
 
-    A subclass may change the network while it is trained, and add to the loss; ``weights`` says what remains of that.
+    A subclass may change the network while it is trained, and what it is shown, and add to the loss; ``weights`` says what
+    remains of that.
 
     :param model: The network.
     :param label_width: See ``Recipe``.
@@ -57,6 +58,19 @@ class Objective(nn.Module):
         self._values = th.from_numpy(bin_values(bins)).float()
         # standard deviation of a label in units of the normalized actions
         self._sigma = label_width * 2 / (bins - 1)
+
+    def batch(self, examples: Examples, rows: np.ndarray, augmentation: np.random.Generator | None = None) -> Batch:
+        """
+        What the network is shown of some frames, and what it is to answer.
+
+        A subclass that shows something else than images may compute it once, and keep it.
+
+        :param examples: The frames, to train on or held out.
+        :param rows: Which of them, shape (n,).
+        :param augmentation: If given, changes the images at random.
+        :return: The batch, for ``forward``.
+        """
+        return examples.batch(rows, augmentation)
 
     def forward(self, batch: Batch, rng: np.random.Generator) -> th.Tensor:
         """

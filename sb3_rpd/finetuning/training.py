@@ -123,7 +123,8 @@ class Training:
 
         def prepare(number: int) -> Batch:
             rows = rows_of_step(len(self._examples), recipe.batch_size, number, recipe.seed)
-            return self._examples.batch(rows, _generator(recipe, number, "augmentation") if recipe.augment else None)
+            augmentation = _generator(recipe, number, "augmentation") if recipe.augment else None
+            return self._objective.batch(self._examples, rows, augmentation)
 
         def in_order(pool: ThreadPoolExecutor) -> Iterator[Batch]:
             first, end = start * recipe.accumulation, recipe.steps * recipe.accumulation

@@ -1,10 +1,11 @@
 """Patches as a short training sees them best: their low frequencies, whitened; folded into a plain convolution at the end."""
 
 import math
+from dataclasses import replace
 
 import torch as th
-from torch import nn
 
+from sb3_rpd.teachers.openvla.config import TrunkConfig
 from sb3_rpd.teachers.openvla.vision import PatchEmbedding, VisionTrunk
 
 # a channel of coefficients that hardly varies is not blown up to more than this share of the strongest one's scale
@@ -25,94 +26,63 @@ def cosine_basis(size: int, frequencies: int) -> th.Tensor:
     return waves.float()
 
 
-class WhitenedPatches(nn.Module):
+class Whitening:
     """
-    A patch embedding that sees, in place of pixels, the lowest frequencies of each patch, each with mean 0 and variance 1
-    over the data.
+    Shows a trunk, in place of each patch's pixels, the lowest frequencies of the patch, each with mean 0 and variance 1 over
+    the data: an image of ``frequencies`` numbers in place of each ``patch_size`` pixels.
 
     Neighboring pixels are nearly the same number. In whitened coordinates the gradient's steps are of one size for coarse and
     for fine structure. What is learned is still a linear function of the pixels: see ``fold``.
 
-    :param convolution: The embedding that it takes the place of; its weights are not used.
+    :param trunk: The trunk's geometry.
     :param frequencies: How many along each axis of a patch.
     :param images: Normalized images to measure, shape (n, 3, image_size, image_size).
     """
 
-    mean: th.Tensor
-    std: th.Tensor
-    basis: th.Tensor
+    def __init__(self, trunk: TrunkConfig, frequencies: int, images: th.Tensor) -> None:
+        self._trunk = replace(trunk, patch_size=frequencies, image_size=frequencies * (trunk.image_size // trunk.patch_size))
+        self._basis = cosine_basis(trunk.patch_size, frequencies).to(images.device)
+        coefficients = th.cat([self._transform(piece) for piece in images.split(64)])
+        self._mean = coefficients.mean(dim=0)
+        variance = (coefficients - self._mean).pow(2).mean(dim=0)
+        # over the patches as well
+        self._std = variance.unflatten(2, (-1, frequencies)).unflatten(1, (-1, frequencies)).mean(dim=(1, 3)).sqrt()
+        self._std.clamp_(min=float(self._std.max()) * _LEAST_SCALE)
 
-    def __init__(self, convolution: PatchEmbedding, frequencies: int, images: th.Tensor) -> None:
-        super().__init__()
-        self._size = convolution.proj.kernel_size[0]
-        #: Added to the whitened coefficients, where training wants noise in what is seen: shape (n, patches, coefficients).
-        self.noise: th.Tensor | None = None
-        self.register_buffer("basis", cosine_basis(self._size, frequencies).to(images.device))
-        coefficients = th.cat([self._coefficients(piece) for piece in images.chunk(-(-len(images) // 64))])
-        mean = coefficients.mean(dim=0)
-        std = (coefficients - mean).pow(2).mean(dim=(0, 1)).sqrt()
-        self.register_buffer("mean", mean)
-        self.register_buffer("std", std.clamp(min=float(std.max()) * _LEAST_SCALE))
-        self.linear = nn.Linear(coefficients.shape[2], convolution.proj.out_channels)
-
-    def _coefficients(self, images: th.Tensor) -> th.Tensor:
-        """Shape (n, patches, 3 * frequencies**2): channel, then frequency downward, then to the right."""
-        n, _, height, width = images.shape
-        size = self._size
-        rows, columns = height // size, width // size
-        patches = images[:, :, : rows * size, : columns * size].reshape(n, 3, rows, size, columns, size)
-        # one axis after the other
-        along_width = patches @ self.basis
-        both = along_width.transpose(3, 5) @ self.basis
-        return both.permute(0, 2, 4, 1, 5, 3).reshape(n, rows * columns, -1)
-
-    def forward(self, images: th.Tensor) -> th.Tensor:
+    def __call__(self, images: th.Tensor) -> th.Tensor:
         """
-        :param images: Shape (n, 3, image_size, image_size).
-        :return: Shape (n, patches, embed_dim).
+        :param images: Normalized images, shape (n, 3, image_size, image_size).
+        :return: What the trunk is shown, shape (n, 3, size, size), where size is ``frequencies`` times a row's patches.
         """
-        whitened = (self._coefficients(images) - self.mean) / self.std
-        embedded: th.Tensor = self.linear(whitened if self.noise is None else whitened + self.noise)
-        return embedded
+        side = self._mean.shape[-1] // self._std.shape[-1]
+        return (self._transform(images) - self._mean) / self._std.repeat(1, side, side)
 
-    def folded(self) -> tuple[th.Tensor, th.Tensor, th.Tensor]:
+    def _transform(self, images: th.Tensor) -> th.Tensor:
+        size = self._basis.shape[0]
+        side = images.shape[-1] // size
+        patches = images[..., : side * size, : side * size].unflatten(3, (side, size)).unflatten(2, (side, size))
+        # along one axis after the other
+        rows = patches @ self._basis
+        return (rows.transpose(3, 5) @ self._basis).transpose(3, 5).flatten(4, 5).flatten(2, 3)
+
+    def put_into(self, trunk: VisionTrunk) -> None:
         """
-        The same function of the pixels as a convolution.
-
-        :return: Its weight, of shape (embed_dim, 3, patch_size, patch_size), its bias, and what it lacks at each position, of
-            shape (patches, embed_dim), which is to be added to the position embeddings.
+        :param trunk: The trunk; it takes what ``__call__`` gives from here on.
         """
-        per_coefficient = self.linear.weight / self.std
-        frequencies = self.basis.shape[1]
-        weight = per_coefficient.view(-1, 3, frequencies, frequencies)
-        pixels = self.basis @ weight @ self.basis.T
-        return pixels, self.linear.bias, -self.mean @ per_coefficient.T
+        trunk.patch_embed = PatchEmbedding(self._trunk).to(self._basis.device)
 
+    def fold(self, weights: dict[str, th.Tensor], at: str) -> dict[str, th.Tensor]:
+        """
+        The weights of a network that sees the pixels and computes the same.
 
-def whiten(trunk: VisionTrunk, frequencies: int, images: th.Tensor) -> None:
-    """
-    Give a trunk a ``WhitenedPatches``.
-
-    :param trunk: The trunk; it is changed.
-    :param frequencies: How many along each axis of a patch.
-    :param images: Normalized images to measure, shape (n, 3, image_size, image_size).
-    """
-    trunk.patch_embed = WhitenedPatches(trunk.patch_embed, frequencies, images)  # type: ignore[assignment]
-
-
-def fold(weights: dict[str, th.Tensor], trunk: VisionTrunk, at: str) -> dict[str, th.Tensor]:
-    """
-    The weights of a network without ``WhitenedPatches`` that computes the same.
-
-    :param weights: Of the network with it.
-    :param trunk: The trunk that ``whiten`` changed.
-    :param at: The trunk's name in the network.
-    :return: The weights by their published names.
-    """
-    patches = trunk.patch_embed
-    assert isinstance(patches, WhitenedPatches)
-    weight, bias, shift = (tensor.detach().cpu() for tensor in patches.folded())
-    kept = {name: tensor for name, tensor in weights.items() if not name.startswith(f"{at}.patch_embed.")}
-    kept[f"{at}.patch_embed.proj.weight"], kept[f"{at}.patch_embed.proj.bias"] = weight, bias
-    kept[f"{at}.pos_embed"] = weights[f"{at}.pos_embed"] + shift
-    return kept
+        :param weights: Of the network whose trunk was changed.
+        :param at: The trunk's name in the network.
+        :return: The weights by their published names: the patch embedding's are of shape (embed_dim, 3, patch_size,
+            patch_size), and what it lacks at each position is in the position embeddings.
+        """
+        name = f"{at}.patch_embed.proj.weight"
+        mean, std, basis = self._mean.cpu(), self._std.cpu(), self._basis.cpu()
+        per_coefficient = weights[name] / std
+        shift = th.nn.functional.conv2d(mean[None], per_coefficient, stride=std.shape[-1]).flatten(2).transpose(1, 2)
+        position = f"{at}.pos_embed"
+        return weights | {name: basis @ per_coefficient @ basis.T, position: weights[position] - shift}

@@ -134,18 +134,21 @@ class OpenVLAModel(nn.Module):
 
     def assemble(self, images: th.Tensor, prompts: Sequence[Sequence[int]]) -> tuple[th.Tensor, th.Tensor]:
         """
-        Put the patches between the first word of each prompt and the rest of it, then pad on the left.
+        Put the patches between the first word of each prompt and the rest of it. What a shorter rest lacks is padding between
+        the two: so no row begins with padding, and all end at once.
 
         :param images: See ``action_logits``.
         :param prompts: See ``action_logits``.
         :return: Embeddings of shape (n, length, hidden_size) and the mask of what is no padding, of shape (n, length).
         """
         patches = self.projector(self.vision_backbone(images))
-        lengths = [patches.shape[1] + len(prompt) for prompt in prompts]
-        embeddings = patches.new_zeros(len(prompts), max(lengths), patches.shape[2])
-        mask = th.zeros(embeddings.shape[:2], dtype=th.long, device=images.device)
-        for row, (prompt, length) in enumerate(zip(prompts, lengths, strict=True)):
-            words = self.embed_words(th.tensor(prompt, device=images.device))
-            embeddings[row, -length:] = th.cat([words[:1], patches[row], words[1:]])
-            mask[row, -length:] = 1
-        return embeddings, mask
+        longest = max(len(prompt) for prompt in prompts)
+        words = th.tensor(
+            [[prompt[0], *[0] * (longest - len(prompt)), *prompt[1:]] for prompt in prompts], device=images.device
+        )
+        embedded = self.embed_words(words).to(patches.dtype)
+        embeddings = th.cat([embedded[:, :1], patches, embedded[:, 1:]], dim=1)
+        padding = th.tensor([longest - len(prompt) for prompt in prompts], device=images.device)
+        places = th.arange(embeddings.shape[1], device=images.device) - 1 - patches.shape[1]
+        mask = (places < 0) | (places >= padding[:, None])
+        return embeddings, mask.long()
