@@ -7,7 +7,7 @@ from experiments.methods import METHODS, TEACHER
 from experiments.worlds import WORLDS
 
 #: The seeds whose results are reported. Settings are to be chosen on others, from ``TUNING_SEED`` on.
-SEEDS = {"fast": tuple(range(10)), "maniskill2": tuple(range(5))}
+SEEDS = {"fast": tuple(range(10)), "maniskill2": tuple(range(5)), "vla": tuple(range(3)), "vla-images": tuple(range(3))}
 TUNING_SEED = 1000
 
 _STUDENTS = tuple(name for name in METHODS if name != TEACHER)
@@ -102,8 +102,26 @@ MANISKILL2 = (
     Row("maniskill2", "StackCube-v0", "noise", "dense", 0.99, 300_000, methods=_FEW),
 )
 
+_VLA_STEPS = 100_000
+
+
+def _vla(error: str, reward: str, task: str = "LiftCube-v0", label_every: int = 5) -> Row:
+    return Row("vla", task, error, reward, 0.99, _VLA_STEPS, label_every, methods=_FEW)
+
+
+VLA = (
+    _vla("none", "dense"),
+    _vla("none", "sparse"),
+    _vla("weak", "dense"),
+    # all states labeled: it renders five times as many frames
+    _vla("none", "sparse", label_every=1),
+    *(_vla(error, "dense") for error in WORLDS["vla"].errors if error.startswith("camera")),
+    _vla("none", "sparse", task="LiftOtherCube-v0"),
+)
+VLA_IMAGES = (Row("vla-images", "LiftCube-v0", "none", "dense", 0.99, 200_000, label_every=5, methods=("ppo", "rpd")),)
+
 #: The rows of each suite, those that matter most first.
-ROWS = {"fast": FAST, "maniskill2": MANISKILL2}
+ROWS = {"fast": FAST, "maniskill2": MANISKILL2, "vla": VLA, "vla-images": VLA_IMAGES}
 
 
 def runs_of(suite: str) -> list[Run]:

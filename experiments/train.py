@@ -55,22 +55,27 @@ def settings_of(run: Run) -> dict[str, Any]:
     """:return: All that the result of a run depends on beside its own fields, as JSON holds it."""
     world, method = WORLDS[run.suite], METHODS[run.method]
     task = {"task": dict(world.task_settings[run.task])} if run.task in world.task_settings else {}
+    policy = {"policy_class": world.policy} if world.policy != "MlpPolicy" else {}
     if method.algorithm is None:
         assert run.error is not None
         return task | {"teacher_error": world.errors[run.error], "evaluation_episodes": world.evaluation_episodes}
-    return task | {
-        "algorithm": method.algorithm.__name__,
-        "arguments": {name: repr(value) for name, value in method.arguments(world).items()},
-        "teacher_std": world.teacher_std if method.needs_distribution else None,
-        "teacher_error": world.errors[run.error] if run.error is not None else None,
-        "ppo": dict(world.settings),
-        "policy": dict(world.policy_kwargs),
-        "n_envs": world.n_envs,
-        "normalize_observations": world.normalize_observations,
-        "selections": world.selections,
-        "selection_episodes": world.selection_episodes,
-        "evaluation_episodes": world.evaluation_episodes,
-    }
+    return (
+        task
+        | policy
+        | {
+            "algorithm": method.algorithm.__name__,
+            "arguments": {name: repr(value) for name, value in method.arguments(world).items()},
+            "teacher_std": world.teacher_std if method.needs_distribution else None,
+            "teacher_error": world.errors[run.error] if run.error is not None else None,
+            "ppo": dict(world.settings),
+            "policy": dict(world.policy_kwargs),
+            "n_envs": world.n_envs,
+            "normalize_observations": world.normalize_observations,
+            "selections": world.selections,
+            "selection_episodes": world.selection_episodes,
+            "evaluation_episodes": world.evaluation_episodes,
+        }
+    )
 
 
 def train(run: Run) -> dict[str, Any]:
@@ -81,6 +86,9 @@ def train(run: Run) -> dict[str, Any]:
     started = time.monotonic()
     result = _evaluate_teacher_alone(run) if run.method == TEACHER else _train_student(run)
     versions = {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
+    identify = WORLDS[run.suite].identify_teacher
+    if identify is not None and run.error is not None:
+        result["teacher"] = identify(run.error)
     return {**result, "seconds": round(time.monotonic() - started, 1), "versions": versions}
 
 
@@ -136,7 +144,7 @@ def _make_student(run: Run, world: World, env: VecEnv) -> tuple[PPO, CountedTeac
         arguments |= {"label_every": run.label_every, **method.arguments(world), "teacher": teacher}
     assert method.algorithm is not None
     make: Callable[..., PPO] = method.algorithm
-    return make("MlpPolicy", env, **arguments), teacher
+    return make(world.policy, env, **arguments), teacher
 
 
 def _evaluate(model: PPO, env: VecEnv, world: World) -> TeacherEvaluation:

@@ -18,7 +18,12 @@ from experiments.worlds import WORLDS
 ROOT = Path(__file__).parents[2]
 NOTES = Path(__file__).parent / "notes"
 
-TITLES = {"fast": "Results: the reaching world", "maniskill2": "Results: ManiSkill2"}
+TITLES = {
+    "fast": "Results: the reaching world",
+    "maniskill2": "Results: ManiSkill2",
+    "vla": "Results: a VLA as the teacher",
+    "vla-images": "Results: a VLA as the teacher of a student that sees images",
+}
 
 #: What is true of each suite, whatever its results.
 ABOUT = """\

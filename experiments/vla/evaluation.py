@@ -6,15 +6,11 @@ from typing import Any
 
 import gymnasium as gym
 
-from experiments.vla.tasks import make_env
-from sb3_rpd.envs import CameraView
+from experiments.vla.tasks import make_env, moved_camera
 from sb3_rpd.evaluation import evaluate_teacher
 from sb3_rpd.teachers import OpenVLATeacher
 
 UNNORM_KEY = "sb3_rpd_cube:1.0.0"
-
-#: The human camera of ManiSkill2's tabletop tasks and the same, moved: position in metres, and how far it is moved.
-MOVED_CAMERA = CameraView("human", position=(0.47, 0.27, 0.87), target=(0.0, 0.0, 0.4))
 
 #: What is asked of the finished VLA: task, instruction if it is another one, camera if it is another one.
 QUESTIONS: dict[str, dict[str, Any]] = {
@@ -22,7 +18,8 @@ QUESTIONS: dict[str, dict[str, Any]] = {
     "push": {"task": "push"},
     "lift, told to push": {"task": "lift", "instruction": "push the cube away"},
     "push, told to lift": {"task": "push", "instruction": "lift up the cube"},
-    "lift, camera moved": {"task": "lift", "camera": MOVED_CAMERA},
+    "lift, told what it has never heard": {"task": "lift", "instruction": "to the up"},
+    "lift, camera moved by 16 cm": {"task": "lift", "camera": moved_camera(0.16)},
 }
 
 

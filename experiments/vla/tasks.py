@@ -22,6 +22,18 @@ MAX_STEPS = 100
 # a push begins so far behind the cube and is over there, in metres along the axis that points away from the robot
 _BEHIND, _PUSHED, _STOP = 0.06, 0.13, 0.16
 
+# where ManiSkill2 has the human camera of its tabletop tasks, what it looks at, and which way it is moved
+_CAMERA, _LOOKS_AT, _WAY = np.array([0.4, 0.4, 0.8]), (0.0, 0.0, 0.4), np.array([0.07, -0.13, 0.07])
+
+
+def moved_camera(distance: float) -> CameraView:
+    """
+    :param distance: How far, in meters.
+    :return: The human camera, moved by that, looking at the same point.
+    """
+    x, y, z = (_CAMERA + distance * _WAY / np.linalg.norm(_WAY)).tolist()
+    return CameraView("human", position=(x, y, z), target=_LOOKS_AT)
+
 
 class PushTeacher(Teacher):
     """

@@ -30,6 +30,9 @@ class World:
     :param selections: How often the student is evaluated while it trains, to keep the best.
     :param selection_episodes: Over how many episodes each time.
     :param evaluation_episodes: Over how many held-out episodes the results are counted.
+    :param policy: The class of the student's policy.
+    :param identify_teacher: ``identify_teacher(error)`` tells a teacher that is read from a file from others; it stands in the
+        results of its runs.
     :param task_settings: What tasks of our own are made with, by task; it is among the settings of their runs.
     """
 
@@ -47,4 +50,6 @@ class World:
     selections: int
     selection_episodes: int
     evaluation_episodes: int
+    policy: str = "MlpPolicy"
+    identify_teacher: Callable[[str], str] | None = None
     task_settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
