@@ -96,6 +96,45 @@ def test_a_batch_may_come_in_parts(tiny: Path, demonstrations: Demonstrations, t
     assert (moved[1] - moved[0]).abs().sum() < 1e-3 * moved[0].abs().sum()
 
 
+class _ShowsItself(Objective):
+    """Decides what the network is shown: the images, after all. Notes what it was asked for."""
+
+    def __init__(self, model: OpenVLAModel, asked: list[tuple[int, list[int]]]) -> None:
+        super().__init__(model)
+        self._asked = asked
+
+    def batch(self, examples: Examples, rows: np.ndarray, augmentation: np.random.Generator | None = None) -> Batch:
+        assert augmentation is None
+        self._asked.append((len(examples), rows.tolist()))
+        return examples.batch(rows, images=examples.images(rows))
+
+
+def test_an_objective_decides_what_is_shown(tiny: Path, demonstrations: Demonstrations, tmp_path: Path) -> None:
+    recipe = replace(SHORT, steps=2, augment=False, evaluate_every=2)
+    asked: list[tuple[int, list[int]]] = []
+
+    plain = finetune(tiny, demonstrations, tmp_path / "plain", recipe, convert_actions=None, device="cpu", show=QUIET)
+    shown = finetune(
+        tiny,
+        demonstrations,
+        tmp_path / "shown",
+        recipe,
+        convert_actions=None,
+        device="cpu",
+        objective=lambda model, _: _ShowsItself(model, asked),
+        show=QUIET,
+    )
+
+    assert shown.evaluations == plain.evaluations
+    assert_equal(weights(tmp_path / "shown"), weights(tmp_path / "plain"))
+    train, held_out = demonstrations.split(recipe.held_out, seed=recipe.seed)
+    count = recipe.batch_size * recipe.accumulation
+    trained_on = [row for n, rows in asked if n == len(train) for row in rows]
+    assert trained_on == [row for step in range(2) for row in rows_of_step(len(train), count, step, recipe.seed)]
+    assert {row for n, rows in asked if n == len(held_out) for row in rows} <= set(range(len(held_out)))
+    assert {n for n, _ in asked} == {len(train), len(held_out)}
+
+
 class _Dies(Objective):
     """Ends the process, as it were, in the middle of a step."""
 
