@@ -94,9 +94,9 @@ def main(arguments: Any = None) -> None:
     """:param arguments: The command line; None for the process's own."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--to", type=Path, default=Path("runs/vla"), help="folder of everything")
-    parser.add_argument("--lift-episodes", type=int, default=360, help="demonstrations of lifting")
+    parser.add_argument("--lift-episodes", type=int, default=400, help="demonstrations of lifting")
     parser.add_argument("--push-episodes", type=int, default=220, help="demonstrations of pushing")
-    parser.add_argument("--steps", type=int, default=1600, help="of the training")
+    parser.add_argument("--steps", type=int, default=2600, help="of the training")
     parser.add_argument("--tries", type=int, default=20, help="episodes by which each of the checkpoints is judged")
     parser.add_argument("--episodes", type=int, default=100, help="episodes by which the chosen ones are evaluated")
     options = parser.parse_args(arguments)

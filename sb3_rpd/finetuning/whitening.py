@@ -42,11 +42,12 @@ class Whitening:
     def __init__(self, trunk: TrunkConfig, frequencies: int, images: th.Tensor) -> None:
         self._trunk = replace(trunk, patch_size=frequencies, image_size=frequencies * (trunk.image_size // trunk.patch_size))
         self._basis = cosine_basis(trunk.patch_size, frequencies).to(images.device)
-        coefficients = th.cat([self._transform(piece) for piece in images.split(64)])
+        coefficients = th.cat([self._transform(piece) for piece in images.chunk(-(-len(images) // 64))])
         self._mean = coefficients.mean(dim=0)
         variance = (coefficients - self._mean).pow(2).mean(dim=0)
         # over the patches as well
-        self._std = variance.unflatten(2, (-1, frequencies)).unflatten(1, (-1, frequencies)).mean(dim=(1, 3)).sqrt()
+        side = variance.shape[-1] // frequencies
+        self._std = variance.view(3, side, frequencies, side, frequencies).mean(dim=(1, 3)).sqrt()
         self._std.clamp_(min=float(self._std.max()) * _LEAST_SCALE)
 
     def __call__(self, images: th.Tensor) -> th.Tensor:
@@ -55,15 +56,16 @@ class Whitening:
         :return: What the trunk is shown, shape (n, 3, size, size), where size is ``frequencies`` times a row's patches.
         """
         side = self._mean.shape[-1] // self._std.shape[-1]
-        return (self._transform(images) - self._mean) / self._std.repeat(1, side, side)
+        whitened: th.Tensor = (self._transform(images) - self._mean) / self._std.repeat(1, side, side)
+        return whitened
 
     def _transform(self, images: th.Tensor) -> th.Tensor:
-        size = self._basis.shape[0]
+        size, frequencies = self._basis.shape
         side = images.shape[-1] // size
-        patches = images[..., : side * size, : side * size].unflatten(3, (side, size)).unflatten(2, (side, size))
+        patches = images[..., : side * size, : side * size].reshape(-1, 3, side, size, side, size)
         # along one axis after the other
-        rows = patches @ self._basis
-        return (rows.transpose(3, 5) @ self._basis).transpose(3, 5).flatten(4, 5).flatten(2, 3)
+        both = (patches @ self._basis).transpose(3, 5) @ self._basis
+        return both.transpose(3, 5).reshape(-1, 3, side * frequencies, side * frequencies)
 
     def put_into(self, trunk: VisionTrunk) -> None:
         """
