@@ -6,7 +6,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from experiments.vla.tasks import make_env, moved_camera
+from experiments.vla.tasks import TASKS, make_env, moved_camera
 from sb3_rpd.evaluation import evaluate_teacher
 from sb3_rpd.teachers import OpenVLATeacher
 
@@ -16,8 +16,8 @@ UNNORM_KEY = "sb3_rpd_cube:1.0.0"
 QUESTIONS: dict[str, dict[str, Any]] = {
     "lift": {"task": "lift"},
     "push": {"task": "push"},
-    "lift, told to push": {"task": "lift", "instruction": "push the cube away"},
-    "push, told to lift": {"task": "push", "instruction": "lift up the cube"},
+    "lift, told to push": {"task": "lift", "instruction": TASKS["push"].instruction},
+    "push, told to lift": {"task": "push", "instruction": TASKS["lift"].instruction},
     "lift, told what it has never heard": {"task": "lift", "instruction": "to the up"},
     "lift, camera moved by 16 cm": {"task": "lift", "camera": moved_camera(0.16)},
 }
