@@ -12,7 +12,6 @@ from sb3_rpd import RPD
 from sb3_rpd.common.gates import RewardTrendGate
 from sb3_rpd.common.losses import Cosine
 from sb3_rpd.common.presets import recommended
-from sb3_rpd.common.schedules import CosineCoef
 
 
 @dataclass(frozen=True)
@@ -58,12 +57,6 @@ def _only(name: str) -> Callable[[World], dict[str, Any]]:
     return lambda world: {"imitation_coef": world.coefs["mse"], name: _recommended(world)[name]}
 
 
-def _relaxed(world: World) -> dict[str, Any]:
-    # First the teacher is what the student learns from, later the reward
-    coef = world.coefs["mse"]
-    return {"imitation_coef": CosineCoef(coef, coef / 10, end_fraction=0.6)}
-
-
 #: What the teacher achieves by itself, in the episodes in which the students are evaluated.
 TEACHER = "teacher"
 
@@ -79,5 +72,4 @@ METHODS: Mapping[str, Method] = {
     "recommended": Method("RPD, recommended", RPD, _recommended),
     "annealed": Method("only annealed", RPD, _only("imitation_coef")),
     "debiased": Method("only de-biased", RPD, _only("label_debiasing")),
-    "relaxed": Method("RPD, relaxed to a tenth", RPD, _relaxed),
 }
