@@ -14,7 +14,7 @@ from typing import Any
 import torch as th
 
 from experiments.vla.card import write_card
-from experiments.vla.evaluation import UNNORM_KEY, Results
+from experiments.vla.evaluation import SELECTION_SEED, UNNORM_KEY, Results
 from experiments.vla.objective import FromScratch
 from experiments.vla.recording import record_demonstrations
 from experiments.vla.tasks import IMAGE_SIZE, TASKS
@@ -81,7 +81,7 @@ def choose(checkpoints: list[Path], results: Results, episodes: int) -> dict[str
     """
     rates = {}
     for checkpoint in checkpoints:
-        found = results.success(checkpoint, "lift", episodes)
+        found = results.success(checkpoint, "lift", episodes, SELECTION_SEED)
         rates[checkpoint] = found["successes"] / found["episodes"]
         show(f"{checkpoint.name}: {found['successes']} of {found['episodes']} lifted")
     good = max(checkpoints, key=lambda one: rates[one])

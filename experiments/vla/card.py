@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from experiments.vla.evaluation import QUESTIONS, UNNORM_KEY, Results
+from experiments.vla.evaluation import EVALUATION_SEED, QUESTIONS, UNNORM_KEY, Results
 from sb3_rpd.finetuning import FineTuning
 
 _CARD = """# A small VLA for ManiSkill2's cube
@@ -47,11 +47,11 @@ def write_card(folder: Path, checkpoint: Path, training: FineTuning, results: Re
     rows = []
     for question in QUESTIONS:
         # where it fails, episodes are long
-        found = results.success(folder, question, episodes if question == "lift" else -(-episodes // 4))
+        found = results.success(folder, question, episodes if question == "lift" else -(-episodes // 4), EVALUATION_SEED)
         low, high = found["interval"]
         rows.append(f"| {question} | {found['successes']} of {found['episodes']} | {low:.2f}-{high:.2f} | {found['length']} |")
     card = _CARD.format(
-        folder=folder,
+        folder=folder.name,
         key=UNNORM_KEY,
         trajectories=settings["statistics"]["num_trajectories"],
         transitions=settings["statistics"]["num_transitions"],

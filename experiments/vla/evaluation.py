@@ -12,6 +12,9 @@ from sb3_rpd.teachers import OpenVLATeacher
 
 UNNORM_KEY = "sb3_rpd_cube:1.0.0"
 
+#: A checkpoint is chosen in episodes from the first on, and evaluated in episodes from the second on.
+SELECTION_SEED, EVALUATION_SEED = 500_000, 1_000_000
+
 #: What is asked of the finished VLA: task, instruction if it is another one, camera if it is another one.
 QUESTIONS: dict[str, dict[str, Any]] = {
     "lift": {"task": "lift"},
@@ -35,19 +38,20 @@ class Results:
         self._known: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else {}
         self._envs: dict[str, gym.Env[Any, Any]] = {}
 
-    def success(self, checkpoint: Path, question: str, episodes: int) -> dict[str, Any]:
+    def success(self, checkpoint: Path, question: str, episodes: int, seed: int) -> dict[str, Any]:
         """
         :param checkpoint: The VLA.
         :param question: One of ``QUESTIONS``.
         :param episodes: In how many episodes.
+        :param seed: Of the first of them.
         :return: ``successes``, ``episodes``, ``interval`` (95 %) and ``length``, the mean number of steps.
         """
-        key = f"{checkpoint.name}: {question}, {episodes} episodes"
+        key = f"{checkpoint.name}: {question}, {episodes} episodes from {seed}"
         if key not in self._known:
             if question not in self._envs:
                 self._envs[question] = make_env(**QUESTIONS[question])
             teacher = OpenVLATeacher(checkpoint, UNNORM_KEY, device="cpu")
-            found = evaluate_teacher(teacher, self._envs[question], episodes, seed=1_000_000)
+            found = evaluate_teacher(teacher, self._envs[question], episodes, seed=seed)
             self._known[key] = {
                 "successes": found.successes,
                 "episodes": found.episodes,

@@ -10,7 +10,7 @@ import torch as th
 from experiments.vla import __main__ as program
 from experiments.vla import tasks
 from experiments.vla.__main__ import choose, make_recipe
-from experiments.vla.evaluation import Results
+from experiments.vla.evaluation import EVALUATION_SEED, Results
 from experiments.vla.objective import cube_places, state_targets
 from experiments.vla.tasks import SCENE, TASKS
 from sb3_rpd.envs import make_maniskill2_env, privileged_state
@@ -74,7 +74,8 @@ class _Known(Results):
     def __init__(self, successes: dict[str, int]) -> None:
         self.successes = successes
 
-    def success(self, checkpoint: Path, question: str, episodes: int) -> dict[str, int]:
+    def success(self, checkpoint: Path, question: str, episodes: int, seed: int) -> dict[str, int]:
+        assert seed != EVALUATION_SEED
         return {"successes": self.successes[checkpoint.name], "episodes": episodes}
 
 
