@@ -1,9 +1,10 @@
 """The suites of the VLA: its cameras, the variation, what student and teacher are shown, which network it was."""
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 
-import experiments.worlds.vla_variations  # noqa: F401 (registers the task)
 from experiments.vla.tasks import moved_camera
 from experiments.worlds import vla
 from sb3_rpd import TeacherActionWrapper
@@ -48,6 +49,7 @@ def test_the_other_cube_lies_beside_one_as_the_vla_knows_it() -> None:
 @pytest.mark.slow
 @pytest.mark.maniskill2
 def test_the_other_cube_can_be_lifted(monkeypatch: pytest.MonkeyPatch) -> None:
+    import_module("experiments.worlds.vla_variations")  # registers the task
     # what counts as empty, as closed on the cube and as open, for a cube of 3 cm
     monkeypatch.setattr(maniskill2, "_EMPTY", (0.015, 0.022))
     monkeypatch.setattr(maniskill2, "_CLOSED", 0.036)
