@@ -2,9 +2,7 @@
 
 from types import MappingProxyType
 
-_PUSH, _PULL = "push the cube away from the robot base", "pull the cube towards the robot base"
-
-#: The paper's instructions. Its two variations, on which no teacher was trained, are told what they vary.
+#: The instructions of the authors' code.
 INSTRUCTIONS = MappingProxyType(
     {
         "PickCube-v1": "pick up the cube",
@@ -12,11 +10,11 @@ INSTRUCTIONS = MappingProxyType(
         "PegInsertionSide-v1": "insert the peg from the side",
         "PlugCharger-v1": "plug the charger in",
         "LiftPegUpright-v1": "lift the peg upright",
-        "PullCube-v1": _PULL,
-        "PushCube-v1": _PUSH,
+        "PullCube-v1": "pull the cube towards the robot base",
+        "PushCube-v1": "push the cube away from the robot base",
         "RollBall-v1": "push the ball",
-        "PokeCube-v1": _PUSH,
-        "PullCubeTool-v1": _PULL,
+        "PokeCube-v1": "push the cube by using the blue tool",
+        "PullCubeTool-v1": "pull the cube by using the red tool",
     }
 )
 
