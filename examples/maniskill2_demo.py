@@ -231,7 +231,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "--reward", default="dense", choices=["dense", "sparse", "maniskill2_dense"], help="of all environments"
     )
     parser.add_argument("--gamma", type=float, default=0.99, help="both students' discount factor")
-    parser.add_argument("--timesteps", type=int, default=60_000, help="environment steps for each of PPO and RPD")
+    parser.add_argument("--timesteps", type=int, default=80_000, help="environment steps for each of PPO and RPD")
     parser.add_argument("--episodes", type=int, default=100, help="held-out episodes of each evaluation")
     parser.add_argument("--seed", type=int, default=0)
     # Small, for grasping: a standard deviation of exp(-2) = 0.14 moves the hand by 14 mm a step

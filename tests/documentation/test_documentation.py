@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
+from itertools import dropwhile
 from pathlib import Path
 
 import pytest
@@ -158,7 +159,8 @@ CHECKS: dict[str, Callable[[list[str]], None]] = {
 
 @pytest.mark.parametrize(("block", "command"), [pytest.param(*pair, id=f"{pair[0]} {pair[1][:40]}") for pair in COMMANDS])
 def test_command_is_one_that_there_is(block: Block, command: str) -> None:
-    words = shlex.split(command)
+    # what is set for this command alone comes before it
+    words = list(dropwhile(re.compile(r"\w+=").match, shlex.split(command)))
     CHECKS[words[0]](words)
 
 
