@@ -33,9 +33,9 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from sb3_rpd import RPD, TeacherActionWrapper, recommended
 from sb3_rpd.common.history import HistoryWrapper, read_past
 from sb3_rpd.envs import RenderingUnavailableError, make_maniskill2_vec_env, privileged_state
-from sb3_rpd.evaluation import KeepBest
+from sb3_rpd.evaluation import KeepBest, Student
 from sb3_rpd.evaluation.intervals import wilson_interval
-from sb3_rpd.teachers import DegradedTeacher, SB3Teacher, ScriptedTeacher, TeacherEvaluation, evaluate_teacher
+from sb3_rpd.teachers import DegradedTeacher, ScriptedTeacher, TeacherEvaluation, evaluate_teacher
 
 # How many steps the late gripper is late
 LATE_BY = 88
@@ -136,8 +136,7 @@ def train(name: str, options: argparse.Namespace, imitation: dict[str, Any] | No
     model.save(folder / "student.zip")
     env.save(str(folder / "vecnormalize.pkl"))
 
-    # a trained model acts by itself just as a teacher does
-    student = SB3Teacher(model, vec_normalize=env)
+    student = Student(model, env)
     env = make_envs(options.task, N_ENVS, EVALUATION_SEED, reward=options.reward)
     result = evaluate_teacher(student, env, options.episodes, seed=EVALUATION_SEED)
     outcome = dict(successes=result.successes, mean_return=result.mean_return, mean_length=result.mean_length, seconds=seconds)

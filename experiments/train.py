@@ -16,8 +16,7 @@ from experiments.runs import Run
 from experiments.teachers import CountedTeacher
 from experiments.worlds import WORLDS
 from experiments.worlds.world import World
-from sb3_rpd.evaluation import KeepBest, TeacherEvaluation, evaluate_teacher
-from sb3_rpd.teachers import SB3Teacher
+from sb3_rpd.evaluation import KeepBest, Student, TeacherEvaluation, evaluate_teacher
 
 #: Training environments have the seeds from 100 times the run's on; the best policy is chosen in episodes from
 #: SELECTION_SEED on, and the results are counted in episodes from EVALUATION_SEED on. No two of them meet.
@@ -55,27 +54,23 @@ def settings_of(run: Run) -> dict[str, Any]:
     """:return: All that the result of a run depends on beside its own fields, as JSON holds it."""
     world, method = WORLDS[run.suite], METHODS[run.method]
     task = {"task": dict(world.task_settings[run.task])} if run.task in world.task_settings else {}
-    policy = {"policy_class": world.policy} if world.policy != "MlpPolicy" else {}
     if method.algorithm is None:
         assert run.error is not None
         return task | {"teacher_error": world.errors[run.error], "evaluation_episodes": world.evaluation_episodes}
-    return (
-        task
-        | policy
-        | {
-            "algorithm": method.algorithm.__name__,
-            "arguments": {name: repr(value) for name, value in method.arguments(world).items()},
-            "teacher_std": world.teacher_std if method.needs_distribution else None,
-            "teacher_error": world.errors[run.error] if run.error is not None else None,
-            "ppo": dict(world.settings),
-            "policy": dict(world.policy_kwargs),
-            "n_envs": world.n_envs,
-            "normalize_observations": world.normalize_observations,
-            "selections": world.selections,
-            "selection_episodes": world.selection_episodes,
-            "evaluation_episodes": world.evaluation_episodes,
-        }
-    )
+    return task | {
+        "algorithm": method.algorithm.__name__,
+        "arguments": {name: repr(value) for name, value in method.arguments(world).items()},
+        "teacher_std": world.teacher_std if method.needs_distribution else None,
+        "teacher_error": world.errors[run.error] if run.error is not None else None,
+        "ppo": dict(world.settings),
+        "policy_class": world.policy,
+        "policy": dict(world.policy_kwargs),
+        "n_envs": world.n_envs,
+        "normalize_observations": world.normalize_observations,
+        "selections": world.selections,
+        "selection_episodes": world.selection_episodes,
+        "evaluation_episodes": world.evaluation_episodes,
+    }
 
 
 def train(run: Run) -> dict[str, Any]:
@@ -148,8 +143,7 @@ def _make_student(run: Run, world: World, env: VecEnv) -> tuple[PPO, CountedTeac
 
 
 def _evaluate(model: PPO, env: VecEnv, world: World) -> TeacherEvaluation:
-    student = SB3Teacher(model, model.get_vec_normalize_env())
-    return evaluate_teacher(student, env, world.evaluation_episodes, seed=EVALUATION_SEED)
+    return evaluate_teacher(Student(model), env, world.evaluation_episodes, seed=EVALUATION_SEED)
 
 
 def _as_json(evaluation: TeacherEvaluation) -> dict[str, Any]:

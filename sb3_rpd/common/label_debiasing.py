@@ -13,8 +13,8 @@ from sb3_rpd.common.buffers import TeacherLabelsMixin
 
 #: How many observations go through the policy at once.
 _CHUNK = 4096
-#: Between these a dimension is scaled: as much in the other direction, and twice as much.
-_GAINS = (-2.0, 1.0)
+#: From as much in the other direction to twice as much.
+_GAIN_RANGE = (-2.0, 1.0)
 
 
 @dataclass
@@ -130,13 +130,13 @@ class LabelDebiasing:
         if 1.0 - progress_remaining < self.start:
             return
         normalized = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
-        gains_of_shifts = normalized[:, np.newaxis] * deviations
+        shift_gradients = normalized[:, np.newaxis] * deviations
         labeled = ~np.isnan(labels).any(axis=1)
         failure_rate = 1.0 if success_rate is None or math.isnan(success_rate) else 1.0 - success_rate
-        self.bias = self.bias + self.step_size * failure_rate * gains_of_shifts.mean(axis=0) * half_width
+        self.bias = self.bias + self.step_size * failure_rate * shift_gradients.mean(axis=0) * half_width
         if labeled.any():
-            gradient = (gains_of_shifts[labeled] * labels[labeled] / half_width).mean(axis=0)
-            self.gain = np.clip(self.gain + self.gain_step_size * failure_rate * gradient, *_GAINS)
+            gradient = (shift_gradients[labeled] * labels[labeled] / half_width).mean(axis=0)
+            self.gain = np.clip(self.gain + self.gain_step_size * failure_rate * gradient, *_GAIN_RANGE)
 
     def correct(self, labels: np.ndarray, action_space: spaces.Box) -> np.ndarray:
         """

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain, repeat
-from typing import Any, TypeAlias
+from typing import Any
 
 import gymnasium as gym
 from stable_baselines3.common.env_util import make_vec_env
@@ -12,8 +12,7 @@ from sb3_rpd.common.factories import find_factory
 from sb3_rpd.common.wording import cut
 from sb3_rpd.envs import ASSET_FREE_TASKS, CameraView, make_maniskill2_vec_env
 from sb3_rpd.envs.maniskill2.installation import import_maniskill2
-
-GymEnv: TypeAlias = gym.Env[Any, Any]
+from sb3_rpd.envs.simulators import GymEnv
 
 
 def is_function(name: str) -> bool:

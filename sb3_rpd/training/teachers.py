@@ -8,8 +8,9 @@ from typing import NamedTuple
 from sb3_rpd.common.teacher import Teacher
 from sb3_rpd.common.wrappers import TeacherActionWrapper
 from sb3_rpd.envs import human_frame, privileged_state, task_instruction
+from sb3_rpd.envs.simulators import GymEnv
 from sb3_rpd.teachers import SCRIPTED_TASKS, OpenVLATeacher, ScriptedTeacher, make_teacher
-from sb3_rpd.training.environments import GymEnv, is_function, is_maniskill2_task
+from sb3_rpd.training.environments import is_function, is_maniskill2_task
 from sb3_rpd.training.settings import TrainingSettings
 
 #: The name of the scripted controller of a ManiSkill2 task.
