@@ -61,18 +61,16 @@ class EpochLog:
             change = (values - rows.old_values).clamp(-settings.clip_range_vf, settings.clip_range_vf)
             values = rows.old_values + change
 
-        by_minibatch = self._minibatches.mean
-        policy_loss = -by_minibatch(surrogate)
-        value_loss = by_minibatch((values - rows.returns) ** 2)
-        entropy_loss = -by_minibatch(self._head.entropy(parameters, log_ratio + rows.old_log_prob, rows.actions))
-        return {
-            "train/entropy_loss": entropy_loss,
-            "train/policy_gradient_loss": policy_loss,
-            "train/value_loss": value_loss,
-            "train/clip_fraction": by_minibatch(((self._ratio - 1.0).abs() > settings.clip_range).float()),
-            "train/approx_kl": by_minibatch(self._ratio - 1.0 - log_ratio),
-            "train/loss": policy_loss + settings.ent_coef * entropy_loss + settings.vf_coef * value_loss,
+        of_rows = {
+            "train/entropy_loss": -self._head.entropy(parameters, log_ratio + rows.old_log_prob, rows.actions),
+            "train/policy_gradient_loss": -surrogate,
+            "train/value_loss": (values - rows.returns) ** 2,
+            "train/clip_fraction": ((self._ratio - 1.0).abs() > settings.clip_range).to(values.dtype),
+            "train/approx_kl": self._ratio - 1.0 - log_ratio,
         }
+        entropy_loss, policy_loss, value_loss, *_ = means = self._minibatches.means(th.stack([*of_rows.values()]))
+        loss = policy_loss + settings.ent_coef * entropy_loss + settings.vf_coef * value_loss
+        return {**dict(zip(of_rows, means, strict=True)), "train/loss": loss}
 
     def of_imitation(self, imitation: ImitationGradient, action_space: spaces.Space[Any] | None) -> dict[str, th.Tensor]:
         """

@@ -38,12 +38,14 @@ class Minibatches:
             groups.append(rows[full : self.n_rows].unsqueeze(0))
         return th.cat([function(group).flatten() for group in groups])
 
-    def mean(self, rows: th.Tensor) -> th.Tensor:
+    def means(self, rows: th.Tensor) -> th.Tensor:
         """
-        :param rows: Shape (n_rows,).
-        :return: The mean of each minibatch.
+        :param rows: Shape (k, n_rows).
+        :return: The means of each minibatch, shape (k, minibatches).
         """
-        return self.map(lambda group: group.mean(dim=1), rows)
+        full = self.n_rows - self.n_rows % self.batch_size
+        means = rows[:, :full].view(len(rows), full // self.batch_size, self.batch_size).mean(dim=2)
+        return means if full == self.n_rows else th.cat((means, rows[:, full:].mean(dim=1, keepdim=True)), dim=1)
 
     def sum(self, rows: th.Tensor) -> th.Tensor:
         """

@@ -17,6 +17,7 @@ from stable_baselines3.common.torch_layers import FlattenExtractor, MlpExtractor
 from stable_baselines3.common.type_aliases import TensorDict
 from torch import nn
 
+from sb3_rpd.common.cached_tensors import constant
 from sb3_rpd.common.mixed_precision import features_extractors
 from sb3_rpd.fast_path.heads.head import Outputs
 from sb3_rpd.fast_path.nature_cnn import ImageFeatures
@@ -98,7 +99,8 @@ class Perceptron:
         self._biases = [layer.bias.data for layer in linear]
         self._weight_gradients = [layer.weight.grad for layer in linear]
         self._bias_gradients = [layer.bias.grad for layer in linear]
-        self._is_tanh = any(isinstance(layer, nn.Tanh) for layer in layers)
+        is_tanh = any(isinstance(layer, nn.Tanh) for layer in layers)
+        self._layer, self._layer_backward = (_tanh_layer, _tanh_backward) if is_tanh else (_relu_layer, _relu_backward)
         self._inputs: list[th.Tensor] = []
 
     @property
@@ -110,8 +112,7 @@ class Perceptron:
         self._inputs = [features]
         *hidden, (last_bias, last_weight) = zip(self._biases, self._transposed, strict=True)
         for bias, weight in hidden:
-            output = th.addmm(bias, self._inputs[-1], weight)
-            self._inputs.append(_tanh_(output) if self._is_tanh else output.relu_())
+            self._inputs.append(self._layer(bias, self._inputs[-1], weight))
         return th.addmm(last_bias, self._inputs[-1], last_weight)
 
     def backward(self, gradient: th.Tensor) -> None:
@@ -121,16 +122,26 @@ class Perceptron:
             th.sum(gradient, dim=0, out=self._bias_gradients[layer])
             if layer == 0:
                 return
-            gradient = gradient @ self._weights[layer]
-            if self._is_tanh:
-                gradient = th.addcmul(gradient, gradient * layer_input, layer_input, value=-1.0)
-            else:
-                gradient.mul_(layer_input > 0.0)
+            gradient = self._layer_backward(gradient @ self._weights[layer], layer_input)
 
 
-def _tanh_(values: th.Tensor) -> th.Tensor:
-    """The hyperbolic tangent, in place, to within a rounding error of 1, in a third of the time that ``tanh_`` takes."""
-    return values.mul_(2.0).sigmoid_().mul_(2.0).sub_(1.0)
+def _tanh_layer(bias: th.Tensor, inputs: th.Tensor, weight: th.Tensor) -> th.Tensor:
+    """A layer and its hyperbolic tangent, to within a rounding error of 1, in a quarter of the time that ``tanh`` takes."""
+    # tanh(x) = 2 sigmoid(2x) - 1
+    output = th.addmm(bias, inputs, weight, beta=2.0, alpha=2.0).sigmoid_()
+    return th.add(constant(-1.0, output.dtype, output.device), output, alpha=2.0, out=output)
+
+
+def _tanh_backward(gradient: th.Tensor, output: th.Tensor) -> th.Tensor:
+    return th.ops.aten.tanh_backward(gradient, output)
+
+
+def _relu_layer(bias: th.Tensor, inputs: th.Tensor, weight: th.Tensor) -> th.Tensor:
+    return th.addmm(bias, inputs, weight).relu_()
+
+
+def _relu_backward(gradient: th.Tensor, output: th.Tensor) -> th.Tensor:
+    return gradient.mul_(output > 0.0)
 
 
 class PerceptronNetworks(Networks):

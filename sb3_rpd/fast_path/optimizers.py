@@ -1,17 +1,24 @@
 """The step of an optimizer in less time, in place of the policy's own for as long as a training lasts."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Any
 
 import torch as th
 from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
+from torch.optim.adam import adam
+from torch.optim.adamw import adamw
 
 #: They treat each number by itself, so that all parameters may be one vector.
 ELEMENTWISE: tuple[type[th.optim.Optimizer], ...] = (th.optim.Adam, th.optim.AdamW, RMSpropTFLike)
 
 #: Where torch keeps the hooks of an optimizer; there is no public way to see whether it has any.
 _STEP_HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
+
+#: An optimizer's step as a function of parameters, gradients and state.
+_FUNCTIONS: dict[type[th.optim.Optimizer], Callable[..., None]] = {th.optim.Adam: adam, th.optim.AdamW: adamw}
 
 
 class FastOptimizer(ABC):
@@ -100,6 +107,7 @@ class FlatOptimizer(FastOptimizer):
         if "fused" in flat_group:
             flat_group.update(fused=True, foreach=False)
         self._read_state()
+        self._update: Callable[[], Any] = self._first_update
         views = zip(self._views(self._vector.data), self._views(self._gradient), strict=True)
         for parameter, (value, gradient) in zip(self.parameters, views, strict=True):
             parameter.data, parameter.grad = value, gradient
@@ -117,7 +125,12 @@ class FlatOptimizer(FastOptimizer):
         # The gradient times min(1, max_grad_norm / (norm + 1e-6)), as th.nn.utils.clip_grad_norm_ has it
         norm = th.linalg.vector_norm(self._gradient)
         self._gradient.div_(norm.add_(1e-6).div_(max_grad_norm).clamp_(min=1.0))
+        self._update()
+
+    def _first_update(self) -> None:
+        # It makes its state if there is none yet, and looks at all of its options
         self._flat.step()
+        self._update = _update_of(self._flat)
 
     def _views(self, vector: th.Tensor) -> list[th.Tensor]:
         parts = th.split(vector, [home.numel() for home in self._homes])
@@ -152,3 +165,23 @@ class FlatOptimizer(FastOptimizer):
             state[name].copy_(value)
         else:
             state[name] = value.clone()
+
+
+def _update_of(optimizer: th.optim.Optimizer) -> Callable[[], Any]:
+    """
+    :param optimizer: One for one tensor, after a step.
+    :return: Its further steps, where torch has them as a function: what surrounds that takes longer than a step of a small
+        network.
+    """
+    function = _FUNCTIONS.get(type(optimizer))
+    if function is None:
+        return optimizer.step
+    (group,) = optimizer.param_groups
+    (parameter,) = group["params"]
+    state = optimizer.state[parameter]
+    beta1, beta2 = group["betas"]
+    options = {name: group[name] for name in ("lr", "weight_decay", "eps", "amsgrad", "maximize", "capturable", "differentiable")}
+    largest = [state["max_exp_avg_sq"]] if group["amsgrad"] else []
+    moments = [state["exp_avg"]], [state["exp_avg_sq"]], largest, [state["step"]]
+    kind = {"fused": True, "foreach": False}
+    return partial(function, [parameter], [parameter.grad], *moments, beta1=beta1, beta2=beta2, **kind, **options)

@@ -23,7 +23,10 @@ def test_arithmetic_on_all_minibatches_is_that_on_each(sizes: tuple[int, int], w
     parts = cut(rows[:, 0], batch_size)
     assert minibatches.sizes == [len(part) for part in parts]
     column = th.from_numpy(rows[:, 0].copy())
-    np.testing.assert_allclose(minibatches.mean(column), [part.mean() for part in parts], rtol=1e-12, atol=1e-12)
+    means = minibatches.means(th.from_numpy(rows.T.copy()))
+    assert means.shape == (width, len(parts))
+    for of_column, values in zip(means, rows.T, strict=True):
+        np.testing.assert_allclose(of_column, [part.mean() for part in cut(values, batch_size)], rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(minibatches.sum(column), [part.sum() for part in parts], rtol=1e-12, atol=1e-12)
     # One result for each row, and one for each minibatch, of rows with a second axis
     centerd = minibatches.map(lambda group: group - group.mean(dim=1, keepdim=True), column)

@@ -138,6 +138,10 @@ class GaussianHead(Head):
         _, of_log_std = of_parameters
         of_log_std.add_(weight)
 
+    def entropy(self, parameters: Parameters, log_prob: th.Tensor, actions: th.Tensor) -> th.Tensor:
+        _, log_std = parameters
+        return log_std.sum(dim=1) + (0.5 + _LOG_SQRT_2PI) * log_std.shape[1]
+
     def mode(self, parameters: Parameters) -> th.Tensor:
         """
         :param parameters: ``mean`` and ``log_std``.
