@@ -133,7 +133,8 @@ def _tanh_layer(bias: th.Tensor, inputs: th.Tensor, weight: th.Tensor) -> th.Ten
 
 
 def _tanh_backward(gradient: th.Tensor, output: th.Tensor) -> th.Tensor:
-    return th.ops.aten.tanh_backward(gradient, output)
+    of_input: th.Tensor = th.ops.aten.tanh_backward(gradient, output)
+    return of_input
 
 
 def _relu_layer(bias: th.Tensor, inputs: th.Tensor, weight: th.Tensor) -> th.Tensor:

@@ -180,8 +180,8 @@ def _update_of(optimizer: th.optim.Optimizer) -> Callable[[], Any]:
     (parameter,) = group["params"]
     state = optimizer.state[parameter]
     beta1, beta2 = group["betas"]
-    options = {name: group[name] for name in ("lr", "weight_decay", "eps", "amsgrad", "maximize", "capturable", "differentiable")}
+    names = ("lr", "weight_decay", "eps", "amsgrad", "maximize", "capturable", "differentiable")
     largest = [state["max_exp_avg_sq"]] if group["amsgrad"] else []
     moments = [state["exp_avg"]], [state["exp_avg_sq"]], largest, [state["step"]]
-    kind = {"fused": True, "foreach": False}
-    return partial(function, [parameter], [parameter.grad], *moments, beta1=beta1, beta2=beta2, **kind, **options)
+    options = {"fused": True, "foreach": False, **{name: group[name] for name in names}}
+    return partial(function, [parameter], [parameter.grad], *moments, beta1=beta1, beta2=beta2, **options)

@@ -136,22 +136,23 @@ class MultiCategoricalHead(DiscreteHead):
         self.dimensions = [dimension for dimension, size in enumerate(self.sizes) for _ in range(size)]
         self._first_columns = tuple(accumulate(self.sizes, initial=0))[:-1]
         firsts, most, n_columns = self._first_columns, max(self.sizes), sum(self.sizes)
+        # Choice by choice, each for all dimensions, and a column of -inf where a dimension has no such choice
         self._filled = tuple(
             first + choice if choice < size else n_columns
-            for first, size in zip(firsts, self.sizes, strict=True)
             for choice in range(most)
+            for first, size in zip(firsts, self.sizes, strict=True)
         )
-        self._present = tuple(place for place, column in enumerate(self._filled) if column < n_columns)
+        self._places = tuple(self._filled.index(column) for column in range(n_columns))
         self._same_dimension = tuple(tuple(float(a == b) for b in self.dimensions) for a in self.dimensions)
 
     def _sizes(self) -> list[int]:
         return [int(size) for size in self.of_policy.action_dims]
 
     def log_probs(self, logits: th.Tensor) -> th.Tensor:
-        # One softmax for all dimensions, filled up to as many choices each
-        filled = F.pad(logits, (0, 1), value=-math.inf).index_select(1, constant(self._filled, th.long, logits.device))
-        log_probs = filled.view(len(logits), len(self.sizes), -1).log_softmax(dim=2).flatten(start_dim=1)
-        return log_probs.index_select(1, constant(self._present, th.long, logits.device))
+        # One softmax for all dimensions, filled up to as many choices each, and across rows: it is slow along short ones
+        filled = F.pad(logits, (0, 1), value=-math.inf).t().index_select(0, constant(self._filled, th.long, logits.device))
+        log_probs = filled.view(max(self.sizes), -1).log_softmax(dim=0).view_as(filled)
+        return log_probs.index_select(0, constant(self._places, th.long, logits.device)).t().contiguous()
 
     def log_probs_backward(self, of_log_probs: th.Tensor, log_probs: th.Tensor) -> th.Tensor:
         sums = of_log_probs @ constant(self._same_dimension, log_probs.dtype, log_probs.device)
@@ -168,6 +169,15 @@ class MultiCategoricalHead(DiscreteHead):
     def set_unchecked(self, outputs: Outputs) -> th.Tensor:
         self.of_policy.distribution = self._categoricals(outputs.actions)
         return outputs.actions.sum()
+
+    def choose(self, deterministic: bool) -> tuple[th.Tensor, th.Tensor]:
+        if deterministic:
+            return super().choose(deterministic)
+        # As Categorical samples, and its log-probabilities for all dimensions at once
+        categoricals = self.of_policy.distribution
+        actions = th.cat([th.multinomial(categorical.probs, 1, replacement=True) for categorical in categoricals], dim=1)
+        log_probs = th.cat([categorical.logits for categorical in categoricals], dim=1)
+        return actions, log_probs.gather(1, self.columns(actions)).sum(dim=1)
 
     def _categoricals(self, logits: th.Tensor) -> list[Categorical]:
         return [Categorical(logits=part, validate_args=False) for part in th.split(logits, self.sizes, dim=1)]
@@ -193,6 +203,10 @@ class CategoricalHead(MultiCategoricalHead):
         distribution = CategoricalDistribution(log_probs.shape[1])
         distribution.distribution = Categorical(logits=log_probs, validate_args=False)
         return distribution
+
+    def choose(self, deterministic: bool) -> tuple[th.Tensor, th.Tensor]:
+        # There is one distribution, no list
+        return Head.choose(self, deterministic)
 
     def set_unchecked(self, outputs: Outputs) -> th.Tensor:
         self.of_policy.distribution = Categorical(logits=outputs.actions, validate_args=False)

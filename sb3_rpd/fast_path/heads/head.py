@@ -191,6 +191,13 @@ class Head(ABC):
                 self.set_checked(outputs)
             except ValueError as error:
                 raise ValueError(DISTRIBUTION_IS_NAN) from error
+        return self.choose(deterministic)
+
+    def choose(self, deterministic: bool) -> tuple[th.Tensor, th.Tensor]:
+        """
+        :param deterministic: Whether to take the most probable actions.
+        :return: Actions from the policy's own distribution and their log-probabilities.
+        """
         actions = self.of_policy.get_actions(deterministic=deterministic)
         return actions, self.of_policy.log_prob(actions)
 
