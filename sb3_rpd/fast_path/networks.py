@@ -24,6 +24,10 @@ from sb3_rpd.fast_path.nature_cnn import ImageFeatures
 from sb3_rpd.fast_path.watch import HOOKS, has_own_methods
 
 
+#: A product of matrices takes up to half as long again where the rows of the result are no multiple of so many numbers.
+_ALIGNED = 16
+
+
 class Networks(ABC):
     """The networks of a policy."""
 
@@ -118,11 +122,18 @@ class Perceptron:
     def backward(self, gradient: th.Tensor) -> None:
         for layer in reversed(range(len(self._weights))):
             layer_input = self._inputs[layer]
-            th.mm(gradient.t(), layer_input, out=self._weight_gradients[layer])
+            _weight_gradient(gradient, layer_input, self._weight_gradients[layer])
             th.sum(gradient, dim=0, out=self._bias_gradients[layer])
             if layer == 0:
                 return
             gradient = self._layer_backward(gradient @ self._weights[layer], layer_input)
+
+
+def _weight_gradient(gradient: th.Tensor, inputs: th.Tensor, out: th.Tensor) -> None:
+    if inputs.shape[1] % _ALIGNED == 0:
+        th.mm(gradient.t(), inputs, out=out)
+    else:
+        out.copy_(th.mm(inputs.t(), gradient).t())
 
 
 def _tanh_layer(bias: th.Tensor, inputs: th.Tensor, weight: th.Tensor) -> th.Tensor:

@@ -128,6 +128,9 @@ class GaussianHead(Head):
 
     def log_prob(self, parameters: Parameters, actions: th.Tensor) -> LogProb:
         mean, log_std = parameters
+        if log_std.stride(0) == 0:
+            # The same for all rows
+            log_std = log_std[:1]
         deviation = actions - mean
         score = deviation * th.exp(-2.0 * log_std)
         squares = deviation * score
