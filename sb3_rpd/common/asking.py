@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from gymnasium import spaces
+from stable_baselines3.common.preprocessing import get_action_dim
 
 from sb3_rpd.common.errors import ERRORS_OF_OTHER_ARGUMENTS, TeacherError
 from sb3_rpd.common.offers import describe_instructions, describe_observations, how_to_use
@@ -67,25 +68,32 @@ def take_actions(infos: Sequence[TeacherInfo], action_space: spaces.Space) -> Ch
 
 def act_alone(teacher: Teacher | None, infos: Sequence[TeacherInfo], action_space: spaces.Space) -> np.ndarray:
     """
-    What a teacher does in each environment where no student acts.
+    What a teacher, or a controller in the environment, does in each environment where no student acts.
 
-    :param teacher: Whom to ask; None where controllers in the environments have answered.
+    :param teacher: Whom to ask where no controller has answered; None where all have.
     :param infos: What it may see of each state.
     :param action_space: The action space of one environment.
     :return: Actions of shape (n, \\*action_space.shape), as the environments take them.
-    :raises TeacherError: if there is no teacher, or if it leaves a state unanswered.
+    :raises TeacherError: if there is no teacher, or if a state is left unanswered.
     """
-    if all("action" in info for info in infos):
-        output = take_actions(infos, action_space)
-    elif teacher is None:
-        raise TeacherError("There is no teacher, and the environments have no controller that acts.")
-    else:
-        output = ask_about(teacher, infos, action_space)
-    if output.complaint is not None:
-        who = "controller in the environment" if teacher is None else f"teacher {teacher!r}"
-        raise TeacherError(f"The {who} cannot act alone: {output.complaint}.")
-    actions = output.actions.reshape(len(infos), *(action_space.shape or ()))
+    finished, unanswered = ([row for row, info in enumerate(infos) if ("action" in info) is has] for has in (True, False))
+    actions = np.empty((len(infos), get_action_dim(action_space)), np.float32)
+    if finished:
+        output = take_actions([infos[row] for row in finished], action_space)
+        actions[finished] = _all_actions(output, "controller in the environment")
+    if unanswered:
+        if teacher is None:
+            raise TeacherError("There is no teacher, and the environments have no controller that acts.")
+        output = ask_about(teacher, [infos[row] for row in unanswered], action_space)
+        actions[unanswered] = _all_actions(output, f"teacher {teacher!r}")
+    actions = actions.reshape(len(infos), *(action_space.shape or ()))
     return actions if isinstance(action_space, spaces.Box) else actions.astype(np.int64)
+
+
+def _all_actions(output: CheckedOutput, who: str) -> np.ndarray:
+    if output.complaint is not None:
+        raise TeacherError(f"The {who} cannot act alone: {output.complaint}.")
+    return output.actions
 
 
 def check_offer(infos: Sequence[TeacherInfo], action_space: spaces.Space) -> Questions | None:

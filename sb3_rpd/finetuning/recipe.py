@@ -1,7 +1,7 @@
 """How to train: the numbers of a fine-tuning."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,19 @@ class Recipe:
 
     def __post_init__(self) -> None:
         at_least = dict.fromkeys(("steps", "batch_size", "accumulation", "held_out_frames", "evaluate_every", "save_every"), 1)
-        at_least |= {"lora_rank": 1, "keep_every": 1, "warmup_steps": 0, "label_width": 0, "seed": 0}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if value is not None and value < at_least.get(field.name, -math.inf):
-                raise ValueError(f"{field.name} must be at least {at_least[field.name]}; got {value}")
-        if not (self.learning_rate > 0 and self.max_grad_norm > 0):
+        at_least |= dict.fromkeys(("lora_rank", "keep_every"), 1)
+        at_least |= dict.fromkeys(("warmup_steps", "final_share", "weight_decay", "label_width", "seed"), 0)
+        for name, lowest in at_least.items():
+            value = getattr(self, name)
+            # A NaN is not at least anything
+            if value is not None and not value >= lowest:
+                raise ValueError(f"{name} must be at least {lowest}; got {value}")
+        if not (0 < self.learning_rate < math.inf and self.max_grad_norm > 0):
             raise ValueError(f"learning_rate={self.learning_rate} and max_grad_norm={self.max_grad_norm} must be above 0")
+        if not 0 <= self.beta2 < 1:
+            raise ValueError(f"beta2={self.beta2} must be at least 0 and below 1")
+        if not 0 < self.held_out < 1:
+            raise ValueError(f"held_out={self.held_out} is not a share between 0 and 1")
 
     def learning_rate_at(self, step: int) -> float:
         """

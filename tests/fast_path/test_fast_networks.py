@@ -11,7 +11,7 @@ import torch as th
 from gymnasium import spaces
 from hypothesis import strategies as st
 from stable_baselines3.common.policies import ActorCriticCnnPolicy, ActorCriticPolicy, MultiInputActorCriticPolicy
-from stable_baselines3.common.torch_layers import FlattenExtractor, NatureCNN
+from stable_baselines3.common.torch_layers import FlattenExtractor
 from torch import nn
 from toy_heads import HEADS
 from toy_minibatches import assert_equal_to_rounding, make_rows, plain_loss, settings
@@ -21,13 +21,7 @@ from sb3_rpd.common.ppo_loss import PolicyEvaluation
 from sb3_rpd.fast_path.gradients import loss_gradient
 from sb3_rpd.fast_path.heads.head import Outputs
 from sb3_rpd.fast_path.imitation import imitation_gradient
-from sb3_rpd.fast_path.nature_cnn import ImageFeatures
-from sb3_rpd.fast_path.networks import (
-    AutogradNetworks,
-    Networks,
-    PerceptronNetworks,
-    preprocessed,
-)
+from sb3_rpd.fast_path.networks import AutogradNetworks, Networks, PerceptronNetworks
 from sb3_rpd.fast_path.optimizers import FlatOptimizer
 
 VECTOR = spaces.Box(-1.0, 1.0, (5,), np.float32)
@@ -165,57 +159,21 @@ def test_outputs_stay_valid_when_the_parameters_change() -> None:
         run(kind, policy, use)
 
 
-# ---------------------------------------------------------------- images
-
-
-def test_images_are_scaled_as_sb3_does_whatever_their_number() -> None:
-    policy = make_policy("cnn", double=False)
-    images = ImageFeatures(4, policy)
-    for n_rows in (4, 1, 3):
-        observations = make_observations("cnn", n_rows, seed=n_rows)
-        assert th.equal(images.scale(observations), preprocessed(policy, observations))
-        with th.no_grad():
-            features = images.extract(policy.features_extractor, images.scale(observations))
-        assert_equal_to_rounding(features, policy.extract_features(observations).detach(), 1e-4)
-    assert not policy.features_extractor.cnn[-2]._forward_hooks
-
-
-@pytest.mark.parametrize(
-    ("arguments", "fits"),
-    [({}, True), ({"share_features_extractor": False}, True), ({"normalize_images": False}, False)],
-)
-def test_which_policies_begin_with_sb3s_convolutions(arguments: dict[str, Any], fits: bool) -> None:
-    if not fits:
-        arguments = arguments | {"features_extractor_kwargs": {"features_dim": 7, "normalized_image": True}}
-    policy = make_policy("cnn", double=False, **arguments)
-    assert ImageFeatures.fits(policy) is fits
-
-
-def test_extractors_that_are_looked_at_are_those_in_use() -> None:
-    class OwnCNN(NatureCNN):
-        """Could do anything."""
-
-    shared = make_policy("cnn", double=False)
-    shared.features_extractor = OwnCNN(IMAGE, 7)
-    separate = make_policy("separate_cnns", double=False)
-    separate.vf_features_extractor = OwnCNN(IMAGE, 7)
-    assert not ImageFeatures.fits(shared)
-    assert not ImageFeatures.fits(separate)
-    perceptron = make_policy("separate_flattening", double=False)
-
-    class OwnFlattening(FlattenExtractor):
-        """Could do anything."""
-
-    perceptron.vf_features_extractor = OwnFlattening(VECTOR)
-    assert not PerceptronNetworks.fits(perceptron)
-
-
 # ---------------------------------------------------------------- which policies are perceptrons
 
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_which_policies_are_perceptrons(name: str) -> None:
     assert PerceptronNetworks.fits(make_policy(name, double=False)) is (name in PERCEPTRONS)
+
+
+def test_extractors_that_are_looked_at_are_those_in_use() -> None:
+    class OwnFlattening(FlattenExtractor):
+        """Could do anything."""
+
+    perceptron = make_policy("separate_flattening", double=False)
+    perceptron.vf_features_extractor = OwnFlattening(VECTOR)
+    assert not PerceptronNetworks.fits(perceptron)
 
 
 def share_a_tower(policy: ActorCriticPolicy) -> None:

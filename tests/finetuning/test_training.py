@@ -30,22 +30,6 @@ def assert_equal(first: dict[str, th.Tensor], second: dict[str, th.Tensor]) -> N
         assert th.equal(first[name], second[name]), name
 
 
-def test_learning_rate_by_hand() -> None:
-    recipe = Recipe(steps=14, warmup_steps=4, learning_rate=2.0, final_share=0.1)
-
-    assert [recipe.learning_rate_at(step) for step in range(5)] == [0.5, 1.0, 1.5, 2.0, 2.0]
-    # half of the cosine
-    assert recipe.learning_rate_at(9) == pytest.approx(2.0 * (0.1 + 0.9 / 2))
-    assert recipe.learning_rate_at(14) == pytest.approx(0.2)
-    assert recipe.learning_rate_at(6) == pytest.approx(2.0 * (0.1 + 0.9 * (1 + math.cos(math.pi / 5)) / 2))
-
-
-@pytest.mark.parametrize("wrong", [{"steps": 0}, {"lora_rank": 0}, {"label_width": -1}, {"learning_rate": 0}])
-def test_numbers_out_of_their_range_are_refused(wrong: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match=next(iter(wrong))):
-        Recipe(**wrong)
-
-
 def test_one_step_by_hand(tiny: Path, demonstrations: Demonstrations, tmp_path: Path) -> None:
     """AdamW's first step in float64: each number moves by the learning rate, as far as the decay and its gradient want."""
     recipe = replace(SHORT, steps=1, lora_rank=None, augment=False, weight_decay=0.1, max_grad_norm=0.5)

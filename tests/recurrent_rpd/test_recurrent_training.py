@@ -18,7 +18,6 @@ from sb3_rpd import RecurrentRPD
 from sb3_rpd.common.gates import SuccessGate
 from sb3_rpd.common.label_debiasing import LabelDebiasing
 from sb3_rpd.common.teacher import Teacher, TeacherOutput
-from sb3_rpd.recurrent_rpd.sequences import whole_sequences
 
 BOX = ACTION_SPACES["box"]
 N_STEPS, N_ENVS = 12, 2
@@ -253,17 +252,3 @@ def test_hook_and_method_of_ones_own_keep_a_model_off_the_fast_path() -> None:
     handle.remove()
     model.policy._process_sequence = MlpLstmPolicy._process_sequence
     assert "its own _process_sequence()" in model.why_not_fast()
-
-
-def test_sequence_within_which_an_episode_starts_goes_step_by_step() -> None:
-    model = make()
-    generator = th.Generator().manual_seed(0)
-    features = th.randn(2 * 6, 4, generator=generator)
-    states = tuple(th.randn(1, 2, 5, generator=generator) for _ in range(2))
-    starts = th.zeros(2, 6)
-    starts[1, 3] = 1.0
-    arguments = (features, states, starts.flatten(), model.policy.lstm_actor)
-    expected, _ = model.policy._process_sequence(*arguments)
-    with whole_sequences(model.policy):
-        actual, _ = model.policy._process_sequence(*arguments)
-    assert th.equal(actual, expected)

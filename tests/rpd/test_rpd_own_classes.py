@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from stable_baselines3 import PPO
 from stable_baselines3.common.buffers import DictRolloutBuffer, RolloutBuffer
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv
 from toy_envs import NamingTeacher, naming_env
@@ -146,8 +147,26 @@ def test_own_rollouts_where_nothing_is_imitated(arguments: dict[str, Any]) -> No
     assert make_model(OwnRollouts, **arguments).learn(N_STEPS * N_ENVS).num_timesteps == N_STEPS * N_ENVS
 
 
-def test_own_rollouts_that_call_rpds_are_labeled() -> None:
+class CountsSteps(BaseCallback):
+    """Counts the steps of the environments."""
+
+    def _on_step(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("kind", ["none", "object", "list", "function"])
+def test_own_rollouts_that_call_rpds_are_labeled_whatever_the_callback(kind: str) -> None:
     model = make_model(OwnEnding)
-    model.learn(2 * N_STEPS * N_ENVS)
+    callbacks, calls = [CountsSteps(), CountsSteps()], []
+    given: Any = {
+        "none": None,
+        "object": callbacks[0],
+        "list": callbacks,
+        "function": lambda local_variables, global_variables: calls.append(local_variables["n_steps"]) or True,
+    }[kind]
+    model.learn(2 * N_STEPS * N_ENVS, callback=given)
     assert model.endings == 2
     assert model.rows == 2 * N_STEPS * N_ENVS
+    counted = [callback.n_calls for callback in callbacks] + [len(calls)]
+    once = 2 * N_STEPS
+    assert counted == {"none": [0, 0, 0], "object": [once, 0, 0], "list": [once, once, 0], "function": [0, 0, once]}[kind]
