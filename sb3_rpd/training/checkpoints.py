@@ -55,12 +55,9 @@ class SaveCheckpoints(BaseCallback):
         unfinished.mkdir(parents=True)
         save_student(self.model, unfinished)
         self.keep_best.save(unfinished / KEPT)
-        finished = self.folder / str(self.num_timesteps)
-        shutil.rmtree(finished, ignore_errors=True)
-        unfinished.rename(finished)
+        unfinished.rename(self.folder / str(self.num_timesteps))
         for other in before:
-            if other != finished:
-                shutil.rmtree(other)
+            shutil.rmtree(other)
 
 
 def save_student(model: BaseAlgorithm, folder: Path) -> None:
