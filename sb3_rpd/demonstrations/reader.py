@@ -147,7 +147,8 @@ def read_demonstrations(folder: str | Path) -> Demonstrations:
 
     :param folder: The data set.
     :return: Its frames.
-    :raises DemonstrationsError: if there is no such data set, or if a file of it is missing.
+    :raises DemonstrationsError: if there is no such data set, if it has no actions, or if a file of it is missing or not
+        whole.
     :raises ImportError: if a library is missing that reads it; says what to install.
     """
     return Demonstrations(LeRobotFiles(Path(folder)))

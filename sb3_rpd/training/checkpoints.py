@@ -12,6 +12,8 @@ from sb3_rpd.evaluation import KeepBest
 STUDENT, STATISTICS = "student.zip", "vecnormalize.pkl"
 #: What the evaluations have found, in a checkpoint.
 KEPT = "keep_best.pkl"
+# What the folder of a checkpoint is called until all of it is written
+_UNFINISHED = ".unfinished"
 
 
 class SaveCheckpoints(BaseCallback):
@@ -49,18 +51,21 @@ class SaveCheckpoints(BaseCallback):
 
     def _save(self) -> None:
         self._last = self.num_timesteps
+        finished = self.folder / str(self.num_timesteps)
+        if finished.exists():
+            # A finished training was begun again, and had nothing to do
+            return
         before = _checkpoints(self.folder)
-        unfinished = self.folder / f"{self.num_timesteps}.unfinished"
-        shutil.rmtree(unfinished, ignore_errors=True)
+        for leftover in self.folder.glob(f"*{_UNFINISHED}"):
+            # Of a process that was killed
+            shutil.rmtree(leftover, ignore_errors=True)
+        unfinished = finished.with_name(finished.name + _UNFINISHED)
         unfinished.mkdir(parents=True)
         save_student(self.model, unfinished)
         self.keep_best.save(unfinished / KEPT)
-        finished = self.folder / str(self.num_timesteps)
-        shutil.rmtree(finished, ignore_errors=True)
         unfinished.rename(finished)
         for other in before:
-            if other != finished:
-                shutil.rmtree(other)
+            shutil.rmtree(other)
 
 
 def save_student(model: BaseAlgorithm, folder: Path) -> None:

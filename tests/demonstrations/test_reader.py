@@ -108,19 +108,6 @@ def test_a_missing_file_is_named(folder, tmp_path):
         frames.image(len(frames) - 1)
 
 
-def test_what_is_no_data_set_is_refused(tmp_path):
-    with pytest.raises(DemonstrationsError, match="holds no demonstrations"):
-        read_demonstrations(tmp_path)
-    (tmp_path / "meta").mkdir()
-    info = tmp_path / "meta/info.json"
-    info.write_text("{")
-    with pytest.raises(DemonstrationsError, match="is no JSON"):
-        read_demonstrations(tmp_path)
-    info.write_text('{"codebase_version": "v2.1"}')
-    with pytest.raises(DemonstrationsError, match=r"layout 'v2.1', not v3.0"):
-        read_demonstrations(tmp_path)
-
-
 def test_images_are_read_a_few_at_a_time(folder):
     for path in (folder / "data").rglob("*.parquet"):
         described = pq.read_metadata(path)

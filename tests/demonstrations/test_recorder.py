@@ -173,11 +173,6 @@ def test_arguments_out_of_their_range_are_refused(arguments, complaint, tmp_path
     assert not (tmp_path / "demos").exists()
 
 
-def test_videos_have_even_sides(tmp_path):
-    with pytest.raises(ValueError, match="15 x 16"):
-        record_toy(tmp_path, format="lerobot-video", observation={"frame": lambda env: env.render()[:15]})
-
-
 def test_the_rate_of_actions_must_be_known(tmp_path, monkeypatch):
     monkeypatch.setattr(PaintedEnv, "metadata", {})
     with pytest.raises(ValueError, match=r"record\(fps=...\)"):

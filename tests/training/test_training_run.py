@@ -143,13 +143,6 @@ def test_the_best_student_is_found_by_what_the_student_does(env: str, teacher: s
     assert evaluation.mean_return == pytest.approx(evaluate_policy(student, bare, 4)[0])
 
 
-def test_an_unfinished_checkpoint_is_none(tmp_path: Path) -> None:
-    assert last_checkpoint(tmp_path) is None
-    for name in ("64", "128", "192.unfinished"):
-        (tmp_path / name).mkdir()
-    assert last_checkpoint(tmp_path) == tmp_path / "128"
-
-
 @pytest.mark.slow
 def test_a_training_that_is_killed_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
     settings = SETTINGS.changed(timesteps=1_000_000, checkpoint_every=256, evaluate_every=10_000)

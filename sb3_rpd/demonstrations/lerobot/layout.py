@@ -31,7 +31,7 @@ def read_info(folder: Path) -> dict[str, Any]:
     path = folder / INFO
     try:
         info = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise DemonstrationsError(f"{folder} holds no demonstrations: there is no {INFO} in it.") from None
     except ValueError as error:
         raise DemonstrationsError(f"{path} is no JSON ({error}).") from None

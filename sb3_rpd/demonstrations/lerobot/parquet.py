@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from sb3_rpd.common.optional_imports import import_optional
+from sb3_rpd.common.wording import cut
 from sb3_rpd.demonstrations.errors import DemonstrationsError
 from sb3_rpd.demonstrations.lerobot.layout import TASKS
 
@@ -35,12 +36,14 @@ def read_existing(read: Callable[..., Any], path: Path, **options: Any) -> Any:
     :param path: The path.
     :param options: Further arguments.
     :return: What it returns.
-    :raises DemonstrationsError: if there is no such file.
+    :raises DemonstrationsError: if there is no such file, or it is not whole.
     """
     try:
         return read(path, **options)
     except FileNotFoundError:
         raise DemonstrationsError(f"A file of the data set is missing: {path}.") from None
+    except import_arrow().ArrowInvalid as error:
+        raise DemonstrationsError(f"{path} is no whole Parquet file: record or fetch it again ({cut(error)}).") from error
 
 
 def read_columns(paths: Iterable[Path], names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -48,7 +51,7 @@ def read_columns(paths: Iterable[Path], names: Sequence[str]) -> dict[str, np.nd
     :param paths: Parquet files with the same columns; there is at least one.
     :param names: The columns that are wanted: numbers, or lists of them that have one length.
     :return: Arrays of shape (n,), or (n, k), over all files.
-    :raises DemonstrationsError: if a file is missing.
+    :raises DemonstrationsError: if a file is missing, or not whole.
     """
     tables = [read_existing(import_parquet().read_table, path, columns=list(names)) for path in paths]
     return {name: np.concatenate([_to_array(table[name]) for table in tables]) for name in names}

@@ -35,12 +35,14 @@ class LeRobotFiles:
     not looked at.
 
     :param folder: The data set.
-    :raises DemonstrationsError: if it is none, or if a file of it is missing.
+    :raises DemonstrationsError: if it is none, if it has no actions, or if a file of it is missing or not whole.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         info = read_info(folder)
+        if ACTION not in info["features"]:
+            raise DemonstrationsError(f"{folder} has no column {ACTION!r}, so that there is nothing in it to learn from.")
         self.fps = int(info["fps"])
         #: The names of the cameras.
         self.cameras = tuple(name.removeprefix(IMAGES) for name in info["features"] if name.startswith(IMAGES))

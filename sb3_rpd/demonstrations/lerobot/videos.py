@@ -45,18 +45,25 @@ class VideoReader:
     Frames of one video, by time.
 
     :param path: The video.
+    :raises DemonstrationsError: if there is no such file, or it is not whole.
     """
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
             raise DemonstrationsError(f"A file of the data set is missing: {path}.")
-        self._container = import_av().open(str(path))
-        self._stream = self._container.streams.video[0]
+        av = import_av()
+        try:
+            self._container = av.open(str(path))
+            # a file that was cut may have none
+            self._stream = self._container.streams.video[0]
+        except (av.error.InvalidDataError, IndexError):
+            raise DemonstrationsError(f"{path} is no whole video: record or fetch it again.") from None
 
     def read(self, time: float) -> np.ndarray:
         """
         :param time: In seconds from the video's start.
         :return: The image shown then, uint8 of shape (height, width, 3).
+        :raises DemonstrationsError: if the video ends before.
         """
         half_a_frame = 0.5 / float(self._stream.average_rate)
         self._container.seek(max(0, round(time / self._stream.time_base)), stream=self._stream, backward=True)
