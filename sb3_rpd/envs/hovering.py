@@ -25,7 +25,7 @@ def hovering_pays_from(hovering_reward: float, steps: int | None) -> float | Non
 
 
 def warn_if_hovering_pays(
-    reward: str, task: str, hovering_reward: float, steps: int | None, *, success_reward: float = 1.0
+    reward: str, task: str, hovering_reward: float, steps: int | None, *, success_reward: float = 1.0, stacklevel: int = 3
 ) -> None:
     """
     Say that a dense reward misleads where success ends the episode.
@@ -35,6 +35,7 @@ def warn_if_hovering_pays(
     :param hovering_reward: The most that it pays for a step short of success.
     :param steps: The time limit in steps; None for none.
     :param success_reward: The most that it pays for success, more than for a step short of it or as much.
+    :param stacklevel: Which caller the warning shows, as ``warnings.warn`` counts them: 3 is the caller's caller.
     """
     gamma = hovering_pays_from(hovering_reward / success_reward, steps)
     if gamma is None:
@@ -43,5 +44,5 @@ def warn_if_hovering_pays(
         f'reward="{reward}" pays up to {hovering_reward:.2f} for each step short of success in {task}, and {success_reward:g} '
         f"once for success, which ends the episode: with gamma above {gamma:.2f} an agent may learn to hover short of "
         'success. Take reward="dense" (under which success is the best for every gamma) or "sparse", or end_on_success=False.',
-        stacklevel=3,
+        stacklevel=stacklevel,
     )

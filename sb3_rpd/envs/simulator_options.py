@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 OWN_NAMES = MappingProxyType({"obs_mode": "obs", "reward_mode": "reward"})
 
 
-class Simulator(NamedTuple):
+class SimulatorOptions(NamedTuple):
     """
-    What a message has to name.
+    The options of a simulator, and what a message about them has to name.
 
     :param name: The simulator.
     :param function: The function of this package that makes its environments.
@@ -44,7 +44,7 @@ class Simulator(NamedTuple):
         if "is not a valid attribute of CameraConfig" in message:
             # It takes the name of a camera that it does not have for an attribute of all cameras
             return (
-                f'{task} has no camera of that name ({message}). There is "human" in each task, '
+                f'{task} has no camera, or its cameras no setting, of that name ({message}). There is "human" in each task, '
                 'and "base_camera" and, with some robots, "hand_camera" in the tabletop tasks'
             )
         if "got an unexpected keyword argument" in message:

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sb3_rpd.envs.maniskill2.tasks import ASSET_FREE_TASKS
-from sb3_rpd.envs.simulator_options import Simulator
+from sb3_rpd.envs.simulator_options import SimulatorOptions
 
-MANISKILL2 = Simulator(
+MANISKILL2 = SimulatorOptions(
     "ManiSkill2",
     "make_maniskill2_env",
     "robot, sim_freq, control_freq, camera_cfgs, render_camera_cfgs, renderer_kwargs, shader_dir, render_config, "

@@ -60,7 +60,8 @@ class Recipe:
         check_vulkan()
         if self.reward == "maniskill3_dense" and self.end_on_success:
             hovering, success = hovering_reward(self.task), success_reward(self.task)
-            warn_if_hovering_pays(self.reward, self.task, hovering, self._time_limit, success_reward=success)
+            # Of __init__, of the function that makes a recipe, and of that one's caller the last is to be shown
+            warn_if_hovering_pays(self.reward, self.task, hovering, self._time_limit, success_reward=success, stacklevel=5)
 
     @cached_property
     def settings(self) -> EnvSettings:

@@ -6,9 +6,9 @@ from typing import Any
 
 from sb3_rpd.envs.maniskill3.installation import import_maniskill3
 from sb3_rpd.envs.maniskill3.tasks import PAPER_TASKS
-from sb3_rpd.envs.simulator_options import Simulator
+from sb3_rpd.envs.simulator_options import SimulatorOptions
 
-MANISKILL3 = Simulator(
+MANISKILL3 = SimulatorOptions(
     "ManiSkill3",
     "make_maniskill3_env",
     "robot_uids, sim_config, sensor_configs, human_render_camera_configs, render_backend, enable_shadow, reconfiguration_freq "

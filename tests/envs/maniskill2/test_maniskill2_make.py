@@ -229,26 +229,6 @@ def test_unknown_arguments_are_named() -> None:
         make_maniskill2_env("PickCube-v0", render_mode="human")
 
 
-@pytest.mark.parametrize(
-    "task",
-    [
-        "TurnFaucet-v0",
-        "AssemblingKits-v0",
-        "PickSingleYCB-v0",
-        pytest.param("Pinch-v0", marks=pytest.mark.rendering),
-        pytest.param("Write-v0", marks=pytest.mark.rendering),
-    ],
-)
-def test_missing_assets_name_the_download(task: str) -> None:
-    with pytest.raises(FileNotFoundError, match=f"python -m mani_skill2.utils.download_asset {task}"):
-        make_maniskill2_env(task)
-
-
-def test_missing_robot_names_the_download() -> None:
-    with pytest.raises(FileNotFoundError, match=r"robot='xmate3_robotiq' needs.*download_asset xmate3_robotiq`"):
-        make_maniskill2_env("PickCube-v0", robot="xmate3_robotiq")
-
-
 @pytest.mark.parametrize("make", [make_maniskill2_env, make_maniskill2_vec_env])
 @pytest.mark.parametrize(
     ("options", "message"),
@@ -257,12 +237,9 @@ def test_missing_robot_names_the_download() -> None:
         ({"obs_mode": "state_dict"}, "obs_mode= is ManiSkill2's own option, which obs= sets here"),
         ({"render_camera_cfgs": {"width": 64}}, "render_camera_cfgs sets 'width', which image_size="),
         ({"camera_cfgs": {"base_camera": {"height": 64}}}, "camera_cfgs sets 'height', which image_size="),
-        ({"max_steps": 9}, r"neither make_maniskill2_env nor ManiSkill2's PickCube-v0 has an option 'max_steps'.*sim_freq"),
-        ({"control_mode": "pd_pose"}, "PickCube-v0 has no control_mode='pd_pose'; it has .*'pd_ee_delta_pose'"),
-        ({"robot": "panda2"}, "PickCube-v0 has no robot='panda2'; .* have 'panda'"),
     ],
 )
-def test_other_names_and_unknown_options_are_refused(make: Callable[..., Any], options: dict[str, Any], message: str) -> None:
+def test_other_names_are_refused(make: Callable[..., Any], options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make("PickCube-v0", **options)
 

@@ -4,40 +4,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from sb3_rpd.envs import CubeState, make_maniskill2_env, privileged_state
-from sb3_rpd.envs.cube_state import CUBE_STATE_SIZE, CUBE_STATE_SLICES
 
 CUBE_TASKS = ("LiftCube-v0", "PickCube-v0", "StackCube-v0")
-
-
-def test_slices_fill_the_array_in_the_order_of_the_fields() -> None:
-    assert tuple(CUBE_STATE_SLICES) == CubeState._fields
-    stop = 0
-    for where in CUBE_STATE_SLICES.values():
-        assert where.start == stop
-        stop = where.stop
-    assert stop == CUBE_STATE_SIZE
-
-
-@given(st.lists(st.integers(0, 4), max_size=3))
-def test_unpack_views_any_batch(batch_shape: list[int]) -> None:
-    batch = np.arange(np.prod(batch_shape, dtype=int) * CUBE_STATE_SIZE, dtype=np.float32)
-    batch = batch.reshape(*batch_shape, CUBE_STATE_SIZE)
-    state = CubeState.unpack(batch)
-    assert state.is_grasped.shape == tuple(batch_shape)
-    for name, where in CUBE_STATE_SLICES.items():
-        np.testing.assert_array_equal(
-            np.atleast_1d(getattr(state, name).T).T.reshape(batch[..., where].shape), batch[..., where]
-        )
-        assert batch.size == 0 or np.shares_memory(getattr(state, name), batch)
-
-
-def test_unpack_refuses_another_size() -> None:
-    with pytest.raises(ValueError, match=r"30 numbers, got an array of shape \(3, 42\)"):
-        CubeState.unpack(np.zeros((3, 42)))
 
 
 @pytest.mark.maniskill2

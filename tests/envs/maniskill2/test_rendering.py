@@ -3,8 +3,6 @@
 import inspect
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +22,7 @@ GPU = VulkanDevice("NVIDIA H200", is_gpu=True, version=(1, 3))
 NEW_MESA = VulkanDevice("llvmpipe (LLVM 15.0.6, 256 bits)", is_gpu=False, version=(1, 4))
 OLD_MESA = VulkanDevice("llvmpipe (LLVM 15.0.6, 256 bits)", is_gpu=False, version=(1, 3))
 
-
-@pytest.fixture(autouse=True)
-def no_variable_chooses_drivers(monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in ("VK_ICD_FILENAMES", "VK_DRIVER_FILES"):
-        monkeypatch.delenv(variable, raising=False)
+pytestmark = pytest.mark.usefixtures("no_variable_chooses_drivers")
 
 
 @pytest.mark.parametrize(
@@ -93,19 +87,6 @@ def test_no_other_task_reads_visuals() -> None:
         )
     }
     assert readers == TASKS_READING_VISUALS
-
-
-@pytest.mark.parametrize("variable", ["VK_ICD_FILENAMES", "VK_DRIVER_FILES"])
-def test_a_variable_that_points_nowhere_is_named(variable: str) -> None:
-    """In a process of its own: Vulkan reads it, and this process has asked it already."""
-    program = 'from sb3_rpd.envs import make_maniskill2_env; make_maniskill2_env("PickCube-v0", "rgb")'
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("VK_")}
-    environment[variable] = f"/nowhere/icd.json:{'x' * 1000}"
-    ended = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
-    (said,) = re.findall(r"^.*RenderingUnavailableError: (.*)$", ended.stderr, flags=re.MULTILINE)
-    assert re.match(f"nothing .* can render .*no device. The environment variable {variable}='/nowhere/icd.json:x", said)
-    assert "there is no '/nowhere/icd.json': unset it" in said
-    assert len(said) < 800
 
 
 def test_a_variable_that_leaves_a_driver_out_is_named_beside_the_other_cures(
@@ -258,31 +239,3 @@ def test_tasks_that_need_no_assets_have_no_textures(task: str) -> None:
     assert len(materials) > 50
     assert {material.diffuse_texture for material in materials} == {None}
     env.close()
-
-
-@pytest.mark.slow
-@pytest.mark.maniskill2
-@pytest.mark.rendering
-@pytest.mark.parametrize("asked", [None, "1"])
-def test_software_renderer_works_in_the_thread_that_asks(asked: str | None) -> None:
-    """In a process of its own: Mesa asks when it is first used. What a user has chosen counts."""
-    program = """
-import glob, os
-from sb3_rpd.envs import make_maniskill2_env
-before = os.environ.get("LP_NUM_THREADS")
-env = make_maniskill2_env("LiftCube-v0", "rgb", image_size=16, renderer="software")
-env.reset(seed=0)
-assert os.environ.get("LP_NUM_THREADS") == before
-print(sum(open(name).read().startswith("llvmpipe") for name in glob.glob("/proc/self/task/*/comm")))
-"""
-    environment = {name: value for name, value in os.environ.items() if name != "LP_NUM_THREADS"}
-    environment |= {} if asked is None else {"LP_NUM_THREADS": asked}
-    ended = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
-    assert ended.stdout.split()[-1] == (asked or "0")
-
-
-@pytest.mark.maniskill2
-@pytest.mark.rendering
-def test_unknown_camera_is_named() -> None:
-    with pytest.raises(ValueError, match=r'no camera of that name \(side_camera.*"human".*"base_camera" and, .*"hand_camera"'):
-        make_maniskill2_env("PickCube-v0", "rgb", camera="side_camera", image_size=16)

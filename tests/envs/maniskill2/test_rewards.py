@@ -11,7 +11,6 @@ import pytest
 from stable_baselines3.common.vec_env import SubprocVecEnv
 
 from sb3_rpd.envs import ASSET_FREE_TASKS, StepCostWrapper, make_maniskill2_env, make_maniskill2_vec_env
-from sb3_rpd.envs.hovering import hovering_pays_from
 from sb3_rpd.envs.maniskill2.rewards import HOVERING_REWARDS, MAX_DENSE_REWARD, failure_reward
 
 # exact: small powers of gamma would be lost in a sum of floats
@@ -41,24 +40,6 @@ def test_success_is_the_best_under_the_default_reward(task: str) -> None:
         assert succeeding == sorted(succeeding, reverse=True)
         if task != "LiftCube-v0":  # there the bound itself is approached, but not reached
             assert min(succeeding) > hovering
-
-
-@pytest.mark.parametrize("task", ASSET_FREE_TASKS)
-def test_from_which_gamma_hovering_pays_under_maniskill2s_own_reward(task: str) -> None:
-    for steps in TIME_LIMITS:
-        threshold = hovering_pays_from(HOVERING_REWARDS[task], steps)
-        for gamma in GAMMAS:
-            pays = repeated(HOVERING[task], steps, gamma) > 1
-            assert pays == (threshold is not None and gamma > threshold + 2e-6)
-
-
-def test_thresholds_by_hand() -> None:
-    assert hovering_pays_from(0.6, 10_000) == pytest.approx(0.4, abs=1e-5)  # 0.6 / (1 - gamma) = 1
-    assert hovering_pays_from(0.6, 2) == pytest.approx(2 / 3, abs=1e-5)  # 0.6 + 0.6 gamma = 1
-    assert hovering_pays_from(0.5, 2) is None
-    assert hovering_pays_from(1.0, 1) is None
-    assert hovering_pays_from(1.0, 2) == pytest.approx(0, abs=1e-5)
-    assert hovering_pays_from(0.6, None) == 0.4
 
 
 def quietly(task: str, **kwargs: Any) -> gym.Env:
@@ -182,8 +163,10 @@ def test_environment_in_another_process_reports_its_reward() -> None:
 
 @pytest.mark.maniskill2
 def test_maniskill2s_own_reward_is_warned_of_where_hovering_pays() -> None:
-    with pytest.warns(UserWarning, match=r'0\.60 for each step short of success in PickCube-v0.*gamma above 0\.40.*"dense"'):
+    message = r'0\.60 for each step short of success in PickCube-v0.*gamma above 0\.40.*"dense"'
+    with pytest.warns(UserWarning, match=message) as told:
         make_maniskill2_env("PickCube-v0", reward="maniskill2_dense")
+    assert [warning.filename for warning in told if "gamma" in str(warning.message)] == [__file__]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         make_maniskill2_env("PickCube-v0", reward="maniskill2_dense", end_on_success=False)

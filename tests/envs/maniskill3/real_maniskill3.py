@@ -160,6 +160,20 @@ def test_one_simulator_for_all_gives_the_same() -> None:
     separate.close()
 
 
+def test_a_gpu_is_asked_for_where_there_is_none_or_processes_are() -> None:
+    with pytest.raises(ValueError, match="backend must be one of 'auto', 'cpu', 'gpu'; got 'cuda'"):
+        make_maniskill3_vec_env("PickCube-v1", 2, backend="cuda")
+    with pytest.raises(ValueError, match=r'backend="gpu" needs an NVIDIA GPU'):
+        make_maniskill3_vec_env("PickCube-v1", 2, backend="gpu")
+    with pytest.raises(ValueError, match="leave out vec_env_cls=SubprocVecEnv"):
+        make_maniskill3_vec_env("PickCube-v1", 2, backend="gpu", vec_env_cls=SubprocVecEnv)
+    with pytest.raises(ValueError, match="forkserver"):
+        make_maniskill3_vec_env("PickCube-v1", vec_env_cls=SubprocVecEnv, vec_env_kwargs={"start_method": "fork"})
+    # What is wrong with the arguments shows in this process
+    with pytest.raises(ValueError, match="which reward= sets here"):
+        make_maniskill3_vec_env("PickCube-v1", 2, vec_env_cls=SubprocVecEnv, reward_mode="dense")
+
+
 @pytest.mark.slow
 def test_processes_give_the_same_and_end() -> None:
     many = make_maniskill3_vec_env("PushCube-v1", 1, seed=5, max_episode_steps=3, vec_env_cls=SubprocVecEnv)
