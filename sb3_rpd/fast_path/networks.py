@@ -23,7 +23,6 @@ from sb3_rpd.fast_path.heads.head import Outputs
 from sb3_rpd.fast_path.nature_cnn import ImageFeatures
 from sb3_rpd.fast_path.watch import HOOKS, has_own_methods
 
-
 #: A product of matrices takes up to half as long again where the rows of the result are no multiple of so many numbers.
 _ALIGNED = 16
 
@@ -129,7 +128,8 @@ class Perceptron:
             gradient = self._layer_backward(gradient @ self._weights[layer], layer_input)
 
 
-def _weight_gradient(gradient: th.Tensor, inputs: th.Tensor, out: th.Tensor) -> None:
+def _weight_gradient(gradient: th.Tensor, inputs: th.Tensor, out: th.Tensor | None) -> None:
+    assert out is not None
     if inputs.shape[1] % _ALIGNED == 0:
         th.mm(gradient.t(), inputs, out=out)
     else:

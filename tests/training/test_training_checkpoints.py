@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 from toy_envs import ACTION_SPACES, SpacesEnv
 
 from sb3_rpd.evaluation import KeepBest
-from sb3_rpd.training.checkpoints import SaveCheckpoints, last_checkpoint, save_student
+from sb3_rpd.training.checkpoints import SaveCheckpoints, last_checkpoint
 
 OBSERVATIONS = np.linspace(-1.0, 1.0, 20, dtype=np.float32).reshape(5, 4)
 
