@@ -34,6 +34,20 @@ class TeacherRolloutBufferSamples(NamedTuple):
     teacher_labels: TeacherLabels
 
 
+class LabeledEntries(NamedTuple):
+    """
+    Some entries of a rollout with the teacher's labels; first axis the entries.
+
+    :param observations: The student's observations, an array, or one for each name.
+    :param actions: The labels, shape (n, action_dim).
+    :param distribution: What else the teacher gave, a standard deviation or logits, shape (n, k); None for nothing.
+    """
+
+    observations: np.ndarray | dict[str, np.ndarray]
+    actions: np.ndarray
+    distribution: np.ndarray | None
+
+
 class TeacherLabelsMixin(RolloutBuffer):
     """
     Adds the teacher's labels to a rollout buffer.
@@ -132,6 +146,31 @@ class TeacherLabelsMixin(RolloutBuffer):
     def labeled_fraction(self) -> float:
         """:return: The share of the rollout's entries that have a label."""
         return float(np.mean(~np.isnan(self._flat_actions).any(axis=1)))
+
+    def _in_present_order(self, flat: np.ndarray) -> np.ndarray:
+        """
+        :param flat: One row for each entry, in environment-major order.
+        :return: A view in the order in which observations and actions are: that of training, or before it SB3's, of shape
+            (buffer_size, n_envs, k).
+        """
+        return flat if self.generator_ready else flat.reshape(self.n_envs, self.buffer_size, -1).swapaxes(0, 1)
+
+    def labels_in_present_order(self) -> np.ndarray:
+        """:return: All labels, a view, with those axes first that ``actions`` have at present; NaN where there is none."""
+        return self._in_present_order(self._flat_actions)
+
+    def labeled_entries(self) -> LabeledEntries:
+        """:return: A copy of all entries that have a label, in any order."""
+        labels = self.labels_in_present_order()
+        labeled = ~np.isnan(labels).any(axis=-1)
+        of_teacher = None
+        if self._flat_distributions is not None:
+            of_teacher = self._in_present_order(self._flat_distributions)[labeled]
+        if isinstance(self.observations, dict):
+            observations: Any = {name: array[labeled] for name, array in self.observations.items()}
+        else:
+            observations = self.observations[labeled]
+        return LabeledEntries(observations, labels[labeled], of_teacher)
 
     def _get_samples(self, batch_inds: np.ndarray, *args: Any, **kwargs: Any) -> TeacherRolloutBufferSamples:  # type: ignore[override]
         samples = super()._get_samples(batch_inds, *args, **kwargs)

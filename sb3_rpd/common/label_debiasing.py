@@ -93,7 +93,7 @@ class LabelDebiasing:
         :param success_rate: See ``update``.
         """
         assert isinstance(buffer.action_space, spaces.Box)
-        labels = buffer.teacher_actions
+        labels = buffer.labels_in_present_order()
         self.update(
             buffer.advantages.reshape(-1),
             _standardized_deviations(policy, buffer),

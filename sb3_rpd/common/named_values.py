@@ -12,6 +12,7 @@ from stable_baselines3.common.utils import LinearSchedule
 from sb3_rpd.common.factories import find_named
 from sb3_rpd.common.gates import QDaggerGate, RewardTrendGate, SuccessGate
 from sb3_rpd.common.label_debiasing import LabelDebiasing
+from sb3_rpd.common.label_memory import LabelMemory
 from sb3_rpd.common.loss_names import LOSS_CLASSES
 from sb3_rpd.common.schedules import ConstantCoef, CosineCoef, LinearCoef
 from sb3_rpd.common.wording import cut, shortened
@@ -30,7 +31,7 @@ def read_named_values(arguments: Mapping[str, Any]) -> dict[str, Any]:
         class. ``coef`` within it is read likewise.
     ``learning_rate``, ``clip_range``, ``clip_range_vf``
         a number, or "lin_3e-4".
-    ``imitation_loss``, ``label_debiasing``
+    ``imitation_loss``, ``label_debiasing``, ``label_memory``
         a name that RPD takes itself, or an object by the name of its class.
     ``policy_kwargs``, ``rollout_buffer_class``
         "package.module:name" is what is called so, as in ``activation_fn: torch.nn:ReLU``.
@@ -67,12 +68,8 @@ def _read_schedule_name(name: str, value: str, kinds: tuple[str, ...]) -> tuple[
     return match[1], float(match[2])
 
 
-def _read_loss(name: str, value: Any) -> Any:
-    return _build(name, value, LOSS_CLASSES) if isinstance(value, Mapping) else value
-
-
-def _read_debiasing(name: str, value: Any) -> Any:
-    return _build(name, value, (LabelDebiasing,)) if isinstance(value, Mapping) else value
+def _reader_of(*classes: type) -> Callable[[str, Any], Any]:
+    return lambda name, value: _build(name, value, classes) if isinstance(value, Mapping) else value
 
 
 def _read_import(name: str, value: Any) -> Any:
@@ -108,8 +105,9 @@ _READERS: Mapping[str, Callable[[str, Any], Any]] = {
     "learning_rate": _read_schedule,
     "clip_range": _read_schedule,
     "clip_range_vf": _read_schedule,
-    "imitation_loss": _read_loss,
-    "label_debiasing": _read_debiasing,
+    "imitation_loss": _reader_of(*LOSS_CLASSES),
+    "label_debiasing": _reader_of(LabelDebiasing),
+    "label_memory": _reader_of(LabelMemory),
     "policy_kwargs": _read_imports,
     "rollout_buffer_class": _read_import,
 }

@@ -18,6 +18,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from sb3_rpd.common.agreement import agreement
 from sb3_rpd.common.buffers import TeacherLabelsMixin, TeacherRolloutBufferSamples
 from sb3_rpd.common.label_debiasing import LabelDebiasing
+from sb3_rpd.common.label_memory import LabelMemory
 from sb3_rpd.common.labels import TeacherLabels
 from sb3_rpd.common.losses import ImitationLoss
 from sb3_rpd.common.mixed_precision import features_in_bf16, has_features_to_compute
@@ -52,6 +53,7 @@ class ImitationTraining(LabeledRollouts):
     fast: bool | None
     bf16: bool
     label_debiasing: LabelDebiasing | None
+    label_memory: LabelMemory | None
 
     def __init__(
         self,
@@ -66,6 +68,7 @@ class ImitationTraining(LabeledRollouts):
         label_asynchronously: bool = True,
         max_missing_labels: float = 0.5,
         label_debiasing: LabelDebiasing | None = None,
+        label_memory: LabelMemory | None = None,
         fast: bool | None = None,
         bf16: bool = False,
         **kwargs: Any,
@@ -80,6 +83,7 @@ class ImitationTraining(LabeledRollouts):
         self.label_asynchronously = label_asynchronously
         self.max_missing_labels = max_missing_labels
         self.label_debiasing = label_debiasing
+        self.label_memory = label_memory
         self.fast = fast
         self.bf16 = bf16
 
@@ -91,6 +95,8 @@ class ImitationTraining(LabeledRollouts):
         super()._check_arguments()
         if self.label_debiasing is not None:
             self.label_debiasing.check(self.action_space, self.policy.squash_output)
+        if self.label_memory is not None:
+            self.label_memory.check(self.policy)
         if self.bf16 and not has_features_to_compute(self.policy):
             raise ValueError(
                 f"bf16=True is for a features extractor with something to compute, such as CnnPolicy's; the "
@@ -112,6 +118,8 @@ class ImitationTraining(LabeledRollouts):
     def train(self) -> None:
         """Update the policy by several epochs over the rollout buffer, on PPO's loss plus the imitation loss."""
         imitation_loss = self._build_imitation_loss() if self._imitates() else None
+        if imitation_loss is not None and self.label_memory is not None:
+            self.label_memory.add(self.rollout_buffer)
         if imitation_loss is not None and self.label_debiasing is not None:
             self._debias_labels(self.label_debiasing)
         self.policy.set_training_mode(True)
@@ -123,6 +131,8 @@ class ImitationTraining(LabeledRollouts):
                 self._train_fast(settings, imitation_loss, statistics)
             else:
                 self._train_plain(settings, imitation_loss, statistics)
+            if imitation_loss is not None and self.label_memory is not None:
+                self._imitate_from_memory(self.label_memory, imitation_loss)
         self._record_training(settings, statistics)
 
     def why_not_fast(self) -> str | None:
@@ -181,6 +191,26 @@ class ImitationTraining(LabeledRollouts):
             self.logger.record(f"train/{name}", float(np.linalg.norm(correction)))
             for dimension, value in enumerate(correction):
                 self.logger.record(f"{name}/{dimension}", float(value), exclude="stdout")
+
+    def _imitate_from_memory(self, memory: LabelMemory, imitation_loss: ImitationLoss) -> None:
+        losses = memory.imitate(
+            self.policy,
+            imitation_loss,
+            imitation_coef=self._current_imitation_coef,
+            success_rate=self._success_rate(),
+            correct=self._corrected,
+            generator=self._label_generator,
+        )
+        self.logger.record("train/memory_minibatches", len(losses))
+        if losses:
+            self.logger.record("train/memory_loss", th.stack(losses).mean().item())
+
+    def _corrected(self, labels: np.ndarray) -> np.ndarray:
+        """:return: What is to be imitated, of the same shape, where the teacher says this."""
+        if self.label_debiasing is None:
+            return labels
+        assert isinstance(self.action_space, spaces.Box)
+        return self.label_debiasing.correct(labels, self.action_space)
 
     def _takes_fast_path(self, settings: PPOLossSettings, imitation_loss: ImitationLoss | None) -> bool:
         # Where nothing is imitated training is PPO's to the last bit, which the fast path is not

@@ -11,6 +11,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
 
 from sb3_rpd.common.label_debiasing import LabelDebiasing
+from sb3_rpd.common.label_memory import LabelMemory
 from sb3_rpd.common.losses import ImitationLoss
 from sb3_rpd.common.schedules import CoefSchedule
 from sb3_rpd.common.teacher import Teacher
@@ -74,6 +75,8 @@ class RPD(ImitationTraining, PPO):
         failed, or answered with NaN or outside the action space). Beyond it the model is saved and training stops.
     :param label_debiasing: Finds from the reward by what the teacher's actions are moved and scaled, and takes it out of the
         labels (Box actions): a ``LabelDebiasing``. None, the default, takes the labels as they are, as the paper does.
+    :param label_memory: Has the student imitate the labels of all rollouts so far: a ``LabelMemory``. None, the default, for
+        those of the last rollout only, as in the paper.
     :param fast: Whether to train on the fast path: the same numbers up to rounding, in a fraction of the time. None takes it
         in iterations that imitate, where it covers the model, and otherwise the plain path, which is PPO to the last bit.
         True takes it also where nothing is imitated, and is an error where it does not cover the model; False never
@@ -121,6 +124,7 @@ class RPD(ImitationTraining, PPO):
         label_asynchronously: bool = True,
         max_missing_labels: float = 0.5,
         label_debiasing: LabelDebiasing | None = None,
+        label_memory: LabelMemory | None = None,
         fast: bool | None = None,
         bf16: bool = False,
     ) -> None:
@@ -160,6 +164,7 @@ class RPD(ImitationTraining, PPO):
             label_asynchronously=label_asynchronously,
             max_missing_labels=max_missing_labels,
             label_debiasing=label_debiasing,
+            label_memory=label_memory,
             fast=fast,
             bf16=bf16,
         )

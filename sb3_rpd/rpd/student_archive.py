@@ -13,9 +13,13 @@ from stable_baselines3.common.type_aliases import GymEnv
 
 from sb3_rpd.common.archive import pack, unpack
 from sb3_rpd.common.label_debiasing import LabelDebiasing
+from sb3_rpd.common.label_memory import LabelMemory
 from sb3_rpd.common.losses import ImitationLoss
 from sb3_rpd.common.wording import cut
 from sb3_rpd.rpd.imitation_coefficient import ImitationCoefficient
+
+#: Attributes that any pickle holds.
+_PACKED = {"imitation_loss", "label_debiasing", "label_memory"}
 
 SelfStudentArchive = TypeVar("SelfStudentArchive", bound="StudentArchive")
 
@@ -25,6 +29,7 @@ class StudentArchive(ImitationCoefficient, OnPolicyAlgorithm):
 
     imitation_loss: str | ImitationLoss
     label_debiasing: LabelDebiasing | None
+    label_memory: LabelMemory | None
     _label_generator: np.random.Generator
 
     def _excluded_save_params(self) -> list[str]:
@@ -42,7 +47,7 @@ class StudentArchive(ImitationCoefficient, OnPolicyAlgorithm):
             "_has_said_plain_ppo",
         ]
         # In the archive's ``rpd_state``, where a plain PPO that loads the student does not look
-        packed = ["imitation_loss", "imitation_coef", "label_debiasing", "_label_generator", "_current_imitation_coef"]
+        packed = [*_PACKED, "imitation_coef", "_label_generator", "_current_imitation_coef"]
         return [*super()._excluded_save_params(), *of_this_process, *packed]
 
     def save(
@@ -60,9 +65,8 @@ class StudentArchive(ImitationCoefficient, OnPolicyAlgorithm):
         :param include: See PPO.
         """
         self.rpd_state = {
-            "imitation_loss": pack(self.imitation_loss),
+            **{name: pack(getattr(self, name)) for name in _PACKED},
             "imitation_coef": self._packed_imitation_coef(),
-            "label_debiasing": pack(self.label_debiasing),
             # No pickle: those of numpy's generators do not survive a change of numpy's version
             "label_generator": self._label_generator.bit_generator.state,
         }
@@ -108,10 +112,8 @@ class StudentArchive(ImitationCoefficient, OnPolicyAlgorithm):
         custom = {name: value for name, value in (custom_objects or {}).items() if name in state and name not in kwargs}
         model.__dict__.update(custom)
         kept = state.keys() - kwargs.keys() - custom.keys()
-        if "imitation_loss" in kept:
-            model.imitation_loss = unpack(state["imitation_loss"], "imitation_loss")
-        if "label_debiasing" in kept:
-            model.label_debiasing = unpack(state["label_debiasing"], "label_debiasing")
+        for name in kept & _PACKED:
+            setattr(model, name, unpack(state[name], name))
         if "imitation_coef" in kept:
             if state["imitation_coef"] is None:
                 raise RuntimeError(

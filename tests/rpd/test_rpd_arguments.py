@@ -45,6 +45,7 @@ def test_ppos_arguments_come_first_with_ppos_defaults() -> None:
         "label_asynchronously": True,
         "max_missing_labels": 0.5,
         "label_debiasing": None,
+        "label_memory": None,
         "fast": None,
         "bf16": False,
     }
