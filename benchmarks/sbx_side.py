@@ -8,10 +8,14 @@ seconds on the clock and of the CPU time of all threads.
 """
 
 import copy
+import os
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
+
+# Before jax is imported: one thread, as all others have
+os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
 import torch as th
 from free_env import FreeVecEnv

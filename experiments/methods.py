@@ -53,7 +53,7 @@ def _recommended(world: World) -> dict[str, Any]:
 
 
 def _only(name: str) -> Callable[[World], dict[str, Any]]:
-    # What the other part of the recommended setting is good for
+    # What one part of the recommended setting is good for by itself
     return lambda world: {"imitation_coef": world.coefs["mse"], name: _recommended(world)[name]}
 
 
@@ -72,4 +72,7 @@ METHODS: Mapping[str, Method] = {
     "recommended": Method("RPD, recommended", RPD, _recommended),
     "annealed": Method("only annealed", RPD, _only("imitation_coef")),
     "debiased": Method("only de-biased", RPD, _only("label_debiasing")),
+    "remembering": Method("only with a memory", RPD, _only("label_memory")),
 }
+#: Those that are one part of the recommended setting.
+PARTS = ("annealed", "debiased", "remembering")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from experiments.methods import METHODS, TEACHER
+from experiments.methods import METHODS, PARTS, TEACHER
 from experiments.worlds import WORLDS
 
 #: The seeds whose results are reported. Settings are to be chosen on others, from ``TUNING_SEED`` on.
@@ -12,7 +12,7 @@ TUNING_SEED = 1000
 
 _STUDENTS = tuple(name for name in METHODS if name != TEACHER)
 #: Where the parts of the recommended setting are not told apart, and where not all methods are compared.
-_WHOLE = tuple(name for name in _STUDENTS if name not in ("annealed", "debiased"))
+_WHOLE = tuple(name for name in _STUDENTS if name not in PARTS)
 _FEW = ("ppo", "rpd", "recommended")
 
 

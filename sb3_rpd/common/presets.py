@@ -3,6 +3,7 @@
 from typing import Any
 
 from sb3_rpd.common.label_debiasing import LabelDebiasing
+from sb3_rpd.common.label_memory import LabelMemory
 from sb3_rpd.common.schedules import CosineCoef
 
 
@@ -13,9 +14,14 @@ def recommended(coef: float = 5.0) -> dict[str, Any]:
         RPD("MlpPolicy", env, teacher=teacher, **recommended())
 
     The imitation coefficient goes along half a cosine to a tenth, so that in the end the reward decides what the teacher does
-    not know; meanwhile ``LabelDebiasing`` takes an offset and a wrong sign out of the labels.
+    not know; meanwhile ``LabelDebiasing`` takes an offset and a wrong sign out of the labels, and ``LabelMemory`` has the
+    student follow them closely until it succeeds.
 
     :param coef: The imitation coefficient at the beginning, >= 0.
-    :return: ``imitation_coef`` and ``label_debiasing``, new objects at each call: they are a model's own.
+    :return: ``imitation_coef``, ``label_debiasing`` and ``label_memory``, new objects at each call: they are a model's own.
     """
-    return {"imitation_coef": CosineCoef(coef, coef / 10.0), "label_debiasing": LabelDebiasing()}
+    return {
+        "imitation_coef": CosineCoef(coef, coef / 10.0),
+        "label_debiasing": LabelDebiasing(),
+        "label_memory": LabelMemory(),
+    }

@@ -12,6 +12,7 @@ from sb3_rpd.common import gates, losses, named_values, schedules
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.gates import SuccessGate
 from sb3_rpd.common.label_debiasing import LabelDebiasing
+from sb3_rpd.common.label_memory import LabelMemory
 from sb3_rpd.common.loss_names import LOSS_CLASSES
 from sb3_rpd.common.losses import Huber, ImitationLoss
 from sb3_rpd.common.named_values import read_named_values
@@ -58,6 +59,7 @@ def test_objects_and_imports() -> None:
     assert read("imitation_loss", "kl") == "kl"
     assert read("imitation_loss", {"Huber": {"delta": 0.5}}) == Huber(delta=0.5)
     assert read("label_debiasing", {"LabelDebiasing": {"step_size": 0.1}}) == LabelDebiasing(step_size=0.1)
+    assert read("label_memory", {"LabelMemory": {"capacity": 5}}) == LabelMemory(capacity=5)
     assert read("rollout_buffer_class", "stable_baselines3.common.buffers:RolloutBuffer") is RolloutBuffer
     written = {"activation_fn": "torch.nn:ReLU", "net_arch": {"pi": [8], "vf": [16]}, "optimizer_kwargs": {"eps": 1e-5}}
     assert read("policy_kwargs", written) == {**written, "activation_fn": th.nn.ReLU}

@@ -5,6 +5,7 @@ from stable_baselines3.common.env_util import make_vec_env
 
 from sb3_rpd import RPD, recommended
 from sb3_rpd.common.label_debiasing import LabelDebiasing
+from sb3_rpd.common.label_memory import LabelMemory
 from sb3_rpd.common.schedules import TrainingProgress
 
 
@@ -14,10 +15,10 @@ def test_the_coefficient_goes_to_a_tenth() -> None:
     assert ends == pytest.approx([2.0, 1.1, 0.2])
 
 
-def test_each_model_corrects_labels_for_itself() -> None:
+def test_each_model_has_its_own() -> None:
     first, second = recommended(), recommended()
     assert first == second
-    assert first["label_debiasing"] is not second["label_debiasing"]
+    assert all(first[name] is not second[name] for name in first)
 
 
 def test_they_are_arguments_of_rpd() -> None:
@@ -26,3 +27,5 @@ def test_they_are_arguments_of_rpd() -> None:
     model.learn(16)
     assert isinstance(model.label_debiasing, LabelDebiasing)
     assert model.label_debiasing.bias is not None
+    assert isinstance(model.label_memory, LabelMemory)
+    assert len(model.label_memory) == 16
