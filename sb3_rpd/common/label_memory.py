@@ -30,22 +30,22 @@ class LabelMemory:
     Ross et al. 2011). After each training on a rollout the student takes steps on the imitation loss alone, of minibatches
     drawn from the memory, as many as ::
 
-        minibatches * imitation_coef / its largest value so far * (1 - success rate)
+        minibatches * imitation_coef / its largest value so far * (1 - success rate)**2
 
     so that the memory gives way as the student succeeds, or as a schedule takes the imitation back: held on to its teacher, a
     student would never be better than it.
 
     :param minibatches: How many of them while the student fails throughout.
     :param batch_size: Labels in each of them.
-    :param capacity: Labels that are kept, each with its observation; the oldest make room. Take fewer where observations are
-        images: 100,000 of 64 x 64 x 3 bytes are 1.2 GB.
+    :param capacity: Labels that are kept, each with its observation; the oldest make room. 10,000 images of 64 x 64 x 3 bytes
+        take 123 MB.
     :param learning_rate: That of an Adam of the memory's own; None for the student's at the time.
     :raises ValueError: if a setting is out of its range.
     """
 
     minibatches: int = 64
     batch_size: int = 512
-    capacity: int = 100_000
+    capacity: int = 10_000
     learning_rate: float | None = None
     _kept: dict[str, np.ndarray] = field(default_factory=dict, init=False, repr=False, compare=False)
     _next: int = field(default=0, init=False, repr=False, compare=False)
@@ -127,7 +127,7 @@ class LabelMemory:
         failure_rate = 1.0 if success_rate is None or math.isnan(success_rate) else 1.0 - success_rate
         if self._size == 0 or self._largest_coef == 0.0:
             return []
-        n_minibatches = round(self.minibatches * imitation_coef / self._largest_coef * failure_rate)
+        n_minibatches = round(self.minibatches * imitation_coef / self._largest_coef * failure_rate**2)
         return [self._step(policy, imitation_loss, correct, generator) for _ in range(n_minibatches)]
 
     def _step(

@@ -96,7 +96,7 @@ def test_the_teachers_own_labels_are_kept_and_corrected_ones_imitated(
     # The second of two iterations begins at half of the training
     assert memory.asked["imitation_coef"] == pytest.approx(1.0)
     assert memory.asked["success_rate"] == pytest.approx(np.mean(model.ep_success_buffer))
-    n_minibatches = round(3 * 0.5 * (1.0 - memory.asked["success_rate"]))
+    n_minibatches = round(3 * 0.5 * (1.0 - memory.asked["success_rate"]) ** 2)
     assert model.logger.name_to_value["train/memory_minibatches"] == n_minibatches
     assert ("train/memory_loss" in model.logger.name_to_value) == (n_minibatches > 0)
 
