@@ -58,6 +58,8 @@ class VideoReader:
             self._stream = self._container.streams.video[0]
         except (av.error.InvalidDataError, IndexError):
             raise DemonstrationsError(f"{path} is no whole video: record or fetch it again.") from None
+        # A forked process would wait for threads that it does not have
+        self._stream.codec_context.thread_count = 1
 
     def read(self, time: float) -> np.ndarray:
         """
@@ -69,6 +71,14 @@ class VideoReader:
         self._container.seek(max(0, round(time / self._stream.time_base)), stream=self._stream, backward=True)
         for frame in self._container.decode(self._stream):
             if frame.time >= time - half_a_frame:
-                array: np.ndarray = frame.to_ndarray(format="rgb24")
-                return array
+                return _to_array(frame)
         raise DemonstrationsError(f"The video {self._container.name} ends before {time:.3f} s.")
+
+
+def _to_array(frame: Any) -> np.ndarray:
+    try:
+        array: np.ndarray = frame.to_ndarray(format="rgb24", threads=1)
+    except TypeError:
+        # Older releases of PyAV convert without threads, and have no such argument
+        array = frame.to_ndarray(format="rgb24")
+    return array
