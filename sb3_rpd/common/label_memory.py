@@ -30,12 +30,12 @@ class LabelMemory:
     Ross et al. 2011). After each training on a rollout the student takes steps on the imitation loss alone, of minibatches
     drawn from the memory, as many as ::
 
-        minibatches * imitation_coef / its largest value so far * (1 - success rate)**2
+        minibatches * labeled share * imitation_coef / its largest value so far * (1 - success rate)**2
 
-    so that the memory gives way as the student succeeds, or as a schedule takes the imitation back: held on to its teacher, a
-    student would never be better than it.
+    so that a label is drawn as often however few there are, and the memory gives way as the student succeeds, or as a schedule
+    takes the imitation back: held on to its teacher, a student would never be better than it.
 
-    :param minibatches: How many of them while the student fails throughout.
+    :param minibatches: How many of them while the student fails throughout, if all entries of the last rollout have a label.
     :param batch_size: Labels in each of them.
     :param capacity: Labels that are kept, each with its observation; the oldest make room. 10,000 images of 64 x 64 x 3 bytes
         take 123 MB.
@@ -50,6 +50,7 @@ class LabelMemory:
     _kept: dict[str, np.ndarray] = field(default_factory=dict, init=False, repr=False, compare=False)
     _next: int = field(default=0, init=False, repr=False, compare=False)
     _size: int = field(default=0, init=False, repr=False, compare=False)
+    _labeled_share: float = field(default=0.0, init=False, repr=False, compare=False)
     _largest_coef: float = field(default=0.0, init=False, repr=False, compare=False)
     _optimizer: th.optim.Optimizer | None = field(default=None, init=False, repr=False, compare=False)
 
@@ -87,6 +88,7 @@ class LabelMemory:
         """
         :param buffer: A complete rollout, the labels of which are the teacher's own.
         """
+        self._labeled_share = buffer.labeled_fraction()
         entries = buffer.labeled_entries()
         columns = _columns(entries)
         places = (self._next + np.arange(len(entries.actions))) % self.capacity
@@ -127,7 +129,7 @@ class LabelMemory:
         failure_rate = 1.0 if success_rate is None or math.isnan(success_rate) else 1.0 - success_rate
         if self._size == 0 or self._largest_coef == 0.0:
             return []
-        n_minibatches = round(self.minibatches * imitation_coef / self._largest_coef * failure_rate**2)
+        n_minibatches = round(self.minibatches * self._labeled_share * imitation_coef / self._largest_coef * failure_rate**2)
         return [self._step(policy, imitation_loss, correct, generator) for _ in range(n_minibatches)]
 
     def _step(

@@ -50,7 +50,7 @@ def distance(model: RPD) -> float:
 
 def test_a_student_learns_more_from_the_same_labels() -> None:
     without = make(label_every=4).learn(640)
-    remembering = make(label_every=4, label_memory=LabelMemory(batch_size=64, learning_rate=3e-3)).learn(640)
+    remembering = make(label_every=4, label_memory=LabelMemory(minibatches=256, batch_size=64, learning_rate=3e-3)).learn(640)
     assert remembering.label_memory is not None
     assert len(remembering.label_memory) == 640 // 4
     assert distance(without) > 0.3
@@ -76,7 +76,7 @@ def test_the_teachers_own_labels_are_kept_and_corrected_ones_imitated(
     policy: str, observation_space: spaces.Space | None, fast: bool | None
 ) -> None:
     env = make_vec_env(lambda: SpacesEnv(BOX, observation_space), n_envs=2, seed=0)
-    memory, debiasing = Recording(minibatches=3, batch_size=8), LabelDebiasing(step_size=1.0, start=0.0)
+    memory, debiasing = Recording(minibatches=9, batch_size=8), LabelDebiasing(step_size=1.0, start=0.0)
     settings: dict[str, Any] = {"n_steps": 12, "batch_size": 8, "n_epochs": 1, "seed": 0, "fast": fast}
     coef = LinearCoef(2.0, 0.0)
     model = RPD(
@@ -96,7 +96,9 @@ def test_the_teachers_own_labels_are_kept_and_corrected_ones_imitated(
     # The second of two iterations begins at half of the training
     assert memory.asked["imitation_coef"] == pytest.approx(1.0)
     assert memory.asked["success_rate"] == pytest.approx(np.mean(model.ep_success_buffer))
-    n_minibatches = round(3 * 0.5 * (1.0 - memory.asked["success_rate"]) ** 2)
+    share = model.rollout_buffer.labeled_fraction()
+    assert 0.3 < share < 0.9
+    n_minibatches = round(9 * share * 0.5 * (1.0 - memory.asked["success_rate"]) ** 2)
     assert model.logger.name_to_value["train/memory_minibatches"] == n_minibatches
     assert ("train/memory_loss" in model.logger.name_to_value) == (n_minibatches > 0)
 
