@@ -175,13 +175,3 @@ def test_mistakes_are_one_sentence(
     assert complaint in said
     assert len(said) < 500
     assert not (folder / "new").exists()
-
-
-def test_a_student_in_an_environment_of_another_kind(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    MaskablePPO("MlpPolicy", masked(), n_steps=8, device="cpu").save("student.zip")
-    for env, complaint in (
-        (f"{__name__}:box", "sb3-rpd: The student acts in Discrete(3), the environment in Box("),
-        ("Acrobot-v1", "sb3-rpd: The student observes Box(-1.0, 1.0, (4,), float32), the environment shows Box("),
-    ):
-        assert main(["eval", "--student", "student.zip", "--env", env]) == 1
-        assert capsys.readouterr().err.splitlines()[-1].startswith(complaint)

@@ -16,56 +16,6 @@ from sb3_rpd.cli import main
 from sb3_rpd.evaluation import evaluate_teacher
 from sb3_rpd.training.students import find_student
 
-PARTS = """
-import gymnasium as gym
-import numpy as np
-
-
-class Pole(gym.Wrapper):
-    def step(self, action):
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        return observation, reward, terminated, truncated, {**info, "is_success": truncated}
-
-    # CartPole itself draws with pygame, which is an extra of gymnasium
-    render_mode = "rgb_array"
-
-    def render(self):
-        return np.full((8, 8, 3), 100, np.uint8)
-
-
-def pole():
-    return Pole(gym.make("CartPole-v1", max_episode_steps=40))
-
-
-def teacher():
-    return lambda observations: (observations[:, 2] + observations[:, 3] > 0).astype(int)
-"""
-SETTINGS = """
-env: cli_parts:pole
-teacher: cli_parts:teacher
-n_envs: 4
-normalize: true
-n_steps: 32
-batch_size: 32
-n_epochs: 2
-learning_rate: 1e-3
-imitation_coef: lin_5.0
-evaluate_every: 128
-evaluation_episodes: 8
-device: cpu
-"""
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with a module and a settings file in it."""
-    (tmp_path / "cli_parts.py").write_text(PARTS)
-    (tmp_path / "settings.yaml").write_text(SETTINGS)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", sys.path.copy())
-    monkeypatch.delitem(sys.modules, "cli_parts", raising=False)
-    return tmp_path
-
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
     status = main(arguments)
@@ -112,21 +62,6 @@ def test_from_settings_to_an_onnx_file(folder: Path, capsys: pytest.CaptureFixtu
     assert status == 0
     assert "Going on from run/checkpoints/256" in progress.splitlines()
     assert (folder / "run" / "checkpoints" / "384").is_dir()
-
-
-def test_a_teacher_is_evaluated_in_what_the_options_say(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["eval", "--teacher", "cli_parts:teacher", "--env", "cli_parts:pole", "--episodes", "20"]
-    status, out, progress = run(capsys, *arguments)
-    assert status == 0
-    assert out.startswith("who       FunctionTeacher(teacher.<locals>.<lambda> at cli_parts.py:")
-    # This rule keeps the pole up for 40 steps and more, always
-    assert "success   100.0% (95% interval 83.9% to 100.0%)" in out.splitlines()
-    assert "return    mean 40.00, standard deviation 0.00" in out.splitlines()
-    assert progress.splitlines()[-1] == "20 of 20 episodes, 20 successes, mean return 40.0"
-    # and in an environment that does not speak of success
-    status, out, _ = run(capsys, "eval", "--teacher", "cli_parts:teacher", "--env", "CartPole-v1", "--episodes", "1")
-    assert status == 0
-    assert 'success   unknown: the environment does not say info["is_success"]' in out.splitlines()
 
 
 @pytest.mark.parametrize(

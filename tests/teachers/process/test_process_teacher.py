@@ -1,16 +1,9 @@
-"""ProcessTeacher with real processes: the same labels as without, and nothing left behind however one of them ends."""
+"""ProcessTeacher with real processes: the same labels as without them."""
 
-import contextlib
 import os
 import re
-import signal
-import subprocess
-import sys
-import time
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,41 +13,14 @@ from gymnasium import spaces
 from process_teachers import PlayTeacher
 from stable_baselines3.common.vec_env import DummyVecEnv
 from toy_envs import naming_env
+from watched_processes import PATIENCE, is_gone
 
 from sb3_rpd import RPD
 from sb3_rpd.common.errors import TeacherError
-from sb3_rpd.common.teacher_outputs import check_teacher_output
 from sb3_rpd.teachers import ProcessTeacher, TeacherOutput, make_teacher
 from sb3_rpd.teachers.process import teacher as process_teacher
 
 BOX = spaces.Box(-1.0, 1.0, (2,))
-#: Seconds that anything may take on a busy machine.
-PATIENCE = 90.0
-
-
-def wait_until(condition: Callable[[], Any], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {PATIENCE} s: {what}"
-        time.sleep(0.02)
-
-
-def is_gone(pid: int) -> bool:
-    """Whether a process has ended, be it that nobody has asked for its exit code yet."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-
-
-def processes_of_session(session: int) -> list[int]:
-    pids = [int(path.name) for path in Path("/proc").glob("[0-9]*")]
-    found = []
-    for pid in pids:
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            if int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[3]) == session and not is_gone(pid):
-                found.append(pid)
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -178,25 +144,6 @@ def test_names() -> None:
     assert repr(ProcessTeacher(partial(PlayTeacher, None))) == "ProcessTeacher(process_teachers:PlayTeacher)"
 
 
-@pytest.mark.parametrize(
-    ("factory", "start_timeout", "complaint"),
-    [
-        ("broken", PATIENCE, r"process_teachers:broken\) could not be made ready.*in broken\n.*OSError: no weights here"),
-        ("short_lived", PATIENCE, r"process_teachers:short_lived\) ended with exit code 3 before the teacher was ready"),
-        ("sleeper", 1.5, r"gave no answer within start_timeout=1\.5 seconds and was killed before the teacher was ready"),
-        ("box_player", PATIENCE, r"could not be made ready.*ValueError: Discrete\(2\) is no Box"),
-    ],
-)
-def test_a_teacher_that_does_not_start(factory: str, start_timeout: float, complaint: str) -> None:
-    teacher = ProcessTeacher(f"process_teachers:{factory}", start_timeout=start_timeout, verbose=0)
-    with pytest.raises(TeacherError, match=f"(?s){complaint}"):
-        teacher.setup(spaces.Discrete(2))
-
-    assert teacher.pids == [None]
-    with pytest.raises(TeacherError, match=r"no process before setup"):
-        teacher.predict(np.zeros((1, 2)))
-
-
 def test_loading_is_reported(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(process_teacher, "REPORT_SECONDS", 0.25)
     teacher = ProcessTeacher("process_teachers:slow_to_load", start_timeout=PATIENCE)
@@ -212,195 +159,3 @@ def test_loading_is_reported(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     assert re.fullmatch(r"ProcessTeacher\(.*slow_to_load\) is ready after \d+\.\d s", ready)
     assert pid is not None
     assert is_gone(pid)
-
-
-# ---------------------------------------------------------------- a teacher that dies
-
-
-def until_answered(teacher: ProcessTeacher, observations: np.ndarray) -> np.ndarray:
-    """Ask until there is an answer; before that all the rows that are missing must be NaN, and at once."""
-    answers: list[np.ndarray] = []
-
-    def is_answered() -> bool:
-        answers.append(teacher.predict(observations).actions)
-        return not np.isnan(answers[-1]).any()
-
-    wait_until(is_answered, "an answer from the new process")
-    return answers[-1]
-
-
-def test_a_teacher_that_dies_is_started_again_once() -> None:
-    teacher = ProcessTeacher(PlayTeacher, verbose=0)
-    teacher.setup(BOX)
-    x = np.array([[0.5, -0.25], [0.125, 1.0]])
-    (pid,) = teacher.pids
-
-    # Killed by itself, in the middle of a batch
-    with pytest.warns(UserWarning, match=r"was killed by SIGSEGV\. It is started again, once"):
-        lost = teacher.predict(x, ["crash"] * 2)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # it is said once
-        meanwhile = teacher.predict(x)
-    for answer in (lost, meanwhile):
-        assert answer.actions.dtype == np.float32
-        np.testing.assert_array_equal(answer.actions, np.full((2, 2), np.nan))
-        assert check_teacher_output(answer, BOX, 2).complaint.startswith("2 of 2 answers have NaN")
-    np.testing.assert_array_equal(until_answered(teacher, x), x)
-    (second_pid,) = teacher.pids
-    assert second_pid != pid
-    assert is_gone(pid)
-
-    # Killed for being late: for good
-    teacher.timeout = 0.5
-    with pytest.warns(UserWarning, match="there will be no more labels"):  # noqa: SIM117
-        with pytest.raises(TeacherError, match=r"no answer within timeout=0\.5 seconds and was killed.*once before"):
-            teacher.predict(x, ["echo_slowly 600"] * 2)
-    with pytest.raises(TeacherError, match="once before"):
-        teacher.predict(x)
-    assert is_gone(second_pid)
-
-    # A new setup is a new beginning
-    teacher.timeout = PATIENCE
-    teacher.setup(BOX)
-    np.testing.assert_array_equal(teacher.predict(x).actions, x)
-    teacher.close()
-
-
-def test_replicas_share_a_batch_and_lose_only_their_part() -> None:
-    teacher = ProcessTeacher(PlayTeacher, replicas=2, verbose=0)
-    space = spaces.Discrete(5)
-    teacher.setup(space)
-    first, second = teacher.pids
-    descriptions = teacher.predict({"frame": np.zeros((5, 1))}, ["describe"] * 5).actions
-    assert descriptions[:, 2].tolist() == [first, first, second, second, second]
-    assert teacher.predict(np.array([4, 0, 1, 2, 3])).actions.tolist() == [4, 0, 1, 2, 3]
-    assert teacher.predict(np.array([4])).actions.tolist() == [4]
-
-    os.kill(second, signal.SIGKILL)
-    wait_until(lambda: is_gone(second), "the end of the second replica")
-    with pytest.warns(UserWarning, match=r"replica 2 of 2, was killed by SIGKILL"):
-        masked = teacher.predict(np.array([4, 0, 1, 2, 3]))
-    np.testing.assert_array_equal(masked.actions, [4, 0, np.nan, np.nan, np.nan])
-    # A discrete action has no NaN of its own, and yet a row may be without a label
-    checked = check_teacher_output(masked, space, 5)
-    np.testing.assert_array_equal(checked.actions[:, 0], [4, 0, np.nan, np.nan, np.nan])
-
-    assert until_answered(teacher, np.array([4, 0, 1, 2, 3])).tolist() == [4, 0, 1, 2, 3]
-    pids = teacher.pids
-    assert pids[0] == first
-    del teacher  # which ends its processes, as close() does
-    wait_until(lambda: all(is_gone(pid) for pid in pids if pid is not None), "the end of the processes")
-
-
-# ---------------------------------------------------------------- nothing is left behind
-
-PARENT = """
-import signal
-import time
-import numpy as np
-from gymnasium import spaces
-from sb3_rpd.teachers import ProcessTeacher
-# What a shell starts in the background ignores Ctrl-C
-signal.signal(signal.SIGINT, signal.default_int_handler)
-teacher = ProcessTeacher("process_teachers:{factory}", verbose=0)
-teacher.setup(spaces.Box(-1.0, 1.0, (2,)))
-teacher.predict(np.zeros((1000, 2)))
-try:
-    teacher.predict(np.zeros((1, 2)), ["{instruction}"])
-except KeyboardInterrupt:
-    print("interrupted", flush=True)
-print(teacher.predict(np.full((1, 2), 0.25)).actions.tolist(), flush=True)
-time.sleep({then_sleep})
-"""
-
-
-def forgotten_memory() -> set[str]:
-    """What is in /dev/shm and mapped by no process: not what other programs are at work with."""
-    names = set(os.listdir("/dev/shm"))
-    for maps in Path("/proc").glob("[0-9]*/maps"):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
-            names -= set(re.findall(r"/dev/shm/(\S+)$", maps.read_text(), flags=re.MULTILINE))
-    return names
-
-
-@pytest.fixture
-def start_parent() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
-    """What starts a program that has a ``ProcessTeacher``, in a session of its own, which must be empty in the end."""
-    before = forgotten_memory()
-    started = []
-
-    def start(factory: str, instruction: str = "", then_sleep: float = 0) -> "subprocess.Popen[str]":
-        program = PARENT.format(factory=factory, instruction=instruction, then_sleep=then_sleep)
-        parent = subprocess.Popen(
-            [sys.executable, "-c", program],
-            cwd=Path(process_teachers.__file__).parent,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        )  # fmt: skip
-        started.append(parent)
-        return parent
-
-    yield start
-    try:
-        for parent in started:
-            wait_until(lambda: not processes_of_session(parent.pid), "the end of all processes")  # noqa: B023
-        wait_until(lambda: forgotten_memory() <= before, "nothing new that is forgotten in /dev/shm")
-    finally:
-        for parent in started:
-            for pid in processes_of_session(parent.pid):
-                os.kill(pid, signal.SIGKILL)
-            parent.communicate()
-
-
-@pytest.mark.parametrize("is_busy", [True, False])
-def test_nothing_is_left_of_a_parent_that_is_killed(start_parent: Callable[..., Any], is_busy: bool) -> None:
-    parent = start_parent("box_player", "echo_slowly 600" if is_busy else "echo_slowly 0", then_sleep=600)
-    assert parent.stdout.readline() == "asked\n"
-    if not is_busy:
-        assert parent.stdout.readline() == "[[0.25, 0.25]]\n"
-    assert len(processes_of_session(parent.pid)) >= 2
-    parent.kill()
-    assert parent.communicate(timeout=PATIENCE)[1] == ""
-
-
-def test_ctrl_c_in_a_query_leaves_the_teacher_alive(start_parent: Callable[..., Any]) -> None:
-    parent = start_parent("box_player", "echo_slowly 2")
-    assert parent.stdout.readline() == "asked\n"
-    os.killpg(parent.pid, signal.SIGINT)
-    output, errors = parent.communicate(timeout=PATIENCE)
-
-    # The late answer to the first question is not taken for the answer to the second
-    assert output == "interrupted\n[[0.25, 0.25]]\n"
-    # Neither the teacher nor the exit without close() has anything to say
-    assert errors == ""
-    assert parent.returncode == 0
-
-
-def importing_process(session: int) -> list[int]:
-    """The spawned processes of a session that have got as far as numpy."""
-    found = []
-    for pid in processes_of_session(session):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            is_spawned = "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()
-            if is_spawned and "numpy" in Path(f"/proc/{pid}/maps").read_text():
-                found.append(pid)
-    return found
-
-
-def ignores_sigint(pid: int) -> bool:
-    assert not is_gone(pid)
-    (mask,) = re.findall(r"^SigIgn:\s*(\w+)$", Path(f"/proc/{pid}/status").read_text(), flags=re.MULTILINE)
-    return bool(int(mask, 16) & 1 << signal.SIGINT - 1)
-
-
-def test_ctrl_c_while_loading(start_parent: Callable[..., Any]) -> None:
-    parent = start_parent("sleeper")
-    # Late enough for Python to have a handler of SIGINT, early enough for the teacher's process not to ignore it by itself
-    wait_until(lambda: importing_process(parent.pid), "the teacher's process")
-    (teacher,) = importing_process(parent.pid)
-    os.kill(teacher, signal.SIGINT)
-    wait_until(lambda: ignores_sigint(teacher), "the teacher's process loads its teacher")
-    os.killpg(parent.pid, signal.SIGINT)
-    _, errors = parent.communicate(timeout=PATIENCE)
-
-    assert errors.count("Traceback") == errors.count("KeyboardInterrupt") == 1, errors
-    assert parent.returncode == -signal.SIGINT
