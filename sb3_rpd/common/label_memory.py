@@ -23,10 +23,10 @@ _ACTIONS, _DISTRIBUTION, _OBSERVATIONS = "actions", "distribution", "observation
 @dataclass
 class LabelMemory:
     """
-    Lets the student imitate the labels of all rollouts so far, and not those of the last one only.
+    Lets the student imitate the labels of earlier rollouts, too, and not those of the last one only.
 
     PPO has to forget its rollout after a few epochs, since it is about the policy that collected it. What the teacher would do
-    in a state stays true, so that imitation may go over all labels so far as often as it likes (the aggregation of DAgger,
+    in a state stays true, so that imitation may go over earlier labels as often as it likes (the aggregation of DAgger,
     Ross et al. 2011). After each training on a rollout the student takes steps on the imitation loss alone, of minibatches
     drawn from the memory, as many as ::
 
@@ -82,7 +82,7 @@ class LabelMemory:
 
     def restart(self) -> None:
         """Forget everything, for a training that begins anew."""
-        self._kept, self._next, self._size, self._largest_coef, self._optimizer = {}, 0, 0, 0.0, None
+        self._kept, self._next, self._size, self._labeled_share, self._largest_coef, self._optimizer = {}, 0, 0, 0.0, 0.0, None
 
     def add(self, buffer: TeacherLabelsMixin) -> None:
         """
@@ -158,8 +158,11 @@ class LabelMemory:
         return loss.detach()
 
     def _optimizer_for(self, policy: ActorCriticPolicy) -> th.optim.Optimizer:
-        if self._optimizer is None:
-            self._optimizer = th.optim.Adam([*policy.parameters()])
+        parameters = [*policy.parameters()]
+        known = [] if self._optimizer is None else self._optimizer.param_groups[0]["params"]
+        if self._optimizer is None or [*map(id, known)] != [*map(id, parameters)]:
+            # Also where the model has been given another policy
+            self._optimizer = th.optim.Adam(parameters)
         (group,) = self._optimizer.param_groups
         (of_student, *_) = policy.optimizer.param_groups
         group["lr"] = of_student["lr"] if self.learning_rate is None else self.learning_rate

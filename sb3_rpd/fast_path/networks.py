@@ -100,8 +100,8 @@ class Perceptron:
         self._weights = [layer.weight.data for layer in linear]
         self._transposed = [weight.t() for weight in self._weights]
         self._biases = [layer.bias.data for layer in linear]
-        self._weight_gradients = [layer.weight.grad for layer in linear]
-        self._bias_gradients = [layer.bias.grad for layer in linear]
+        self._weight_gradients = [_gradient_of(layer.weight) for layer in linear]
+        self._bias_gradients = [_gradient_of(layer.bias) for layer in linear]
         is_tanh = any(isinstance(layer, nn.Tanh) for layer in layers)
         self._layer, self._layer_backward = (_tanh_layer, _tanh_backward) if is_tanh else (_relu_layer, _relu_backward)
         self._inputs: list[th.Tensor] = []
@@ -128,8 +128,12 @@ class Perceptron:
             gradient = self._layer_backward(gradient @ self._weights[layer], layer_input)
 
 
-def _weight_gradient(gradient: th.Tensor, inputs: th.Tensor, out: th.Tensor | None) -> None:
-    assert out is not None
+def _gradient_of(parameter: th.Tensor) -> th.Tensor:
+    assert parameter.grad is not None
+    return parameter.grad
+
+
+def _weight_gradient(gradient: th.Tensor, inputs: th.Tensor, out: th.Tensor) -> None:
     if inputs.shape[1] % _ALIGNED == 0:
         th.mm(gradient.t(), inputs, out=out)
     else:

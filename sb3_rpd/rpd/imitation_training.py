@@ -5,7 +5,6 @@ from contextlib import nullcontext
 from functools import partial
 from typing import Any, cast
 
-import numpy as np
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -29,14 +28,14 @@ from sb3_rpd.common.training_log import TrainingLog
 from sb3_rpd.fast_path.acting import fast_acting
 from sb3_rpd.fast_path.applicability import why_not_covered
 from sb3_rpd.fast_path.training import FastTraining, variant
-from sb3_rpd.rpd.labeled_rollouts import LabeledRollouts
+from sb3_rpd.rpd.label_refinement import LabelRefinement
 from sb3_rpd.rpd.misplaced_teacher import naming_misplaced_teacher
 
 #: The methods of a training step. A class that has one of its own trains on the plain path, which calls it.
 _PIECES = ("_train_epoch", "_evaluate", "_optimizer_step", "_add_imitation_statistics", "_add_ppo_statistics")
 
 
-class ImitationTraining(LabeledRollouts):
+class ImitationTraining(LabelRefinement):
     """
     The ``train()`` of PPO in pieces that can be replaced one by one, with the imitation term.
 
@@ -52,8 +51,6 @@ class ImitationTraining(LabeledRollouts):
     target_kl: float | None
     fast: bool | None
     bf16: bool
-    label_debiasing: LabelDebiasing | None
-    label_memory: LabelMemory | None
 
     def __init__(
         self,
@@ -93,10 +90,6 @@ class ImitationTraining(LabeledRollouts):
 
     def _check_arguments(self) -> None:
         super()._check_arguments()
-        if self.label_debiasing is not None:
-            self.label_debiasing.check(self.action_space, self.policy.squash_output)
-        if self.label_memory is not None:
-            self.label_memory.check(self.policy)
         if self.bf16 and not has_features_to_compute(self.policy):
             raise ValueError(
                 f"bf16=True is for a features extractor with something to compute, such as CnnPolicy's; the "
@@ -118,10 +111,8 @@ class ImitationTraining(LabeledRollouts):
     def train(self) -> None:
         """Update the policy by several epochs over the rollout buffer, on PPO's loss plus the imitation loss."""
         imitation_loss = self._build_imitation_loss() if self._imitates() else None
-        if imitation_loss is not None and self.label_memory is not None:
-            self.label_memory.add(self.rollout_buffer)
-        if imitation_loss is not None and self.label_debiasing is not None:
-            self._debias_labels(self.label_debiasing)
+        if imitation_loss is not None:
+            self._refine_labels()
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
         settings = self._ppo_loss_settings()
@@ -131,8 +122,8 @@ class ImitationTraining(LabeledRollouts):
                 self._train_fast(settings, imitation_loss, statistics)
             else:
                 self._train_plain(settings, imitation_loss, statistics)
-            if imitation_loss is not None and self.label_memory is not None:
-                self._imitate_from_memory(self.label_memory, imitation_loss)
+            if imitation_loss is not None:
+                self._imitate_earlier_labels(imitation_loss)
         self._record_training(settings, statistics)
 
     def why_not_fast(self) -> str | None:
@@ -178,39 +169,6 @@ class ImitationTraining(LabeledRollouts):
             vf_coef=self.vf_coef,
             normalize_advantage=self.normalize_advantage,
         )
-
-    def _debias_labels(self, debiasing: LabelDebiasing) -> None:
-        debiasing.learn_from(
-            self.policy,
-            self.rollout_buffer,
-            progress_remaining=self._current_progress_remaining,
-            success_rate=self._success_rate(),
-        )
-        for name, correction in (("teacher_bias", debiasing.bias), ("teacher_gain", debiasing.gain)):
-            assert correction is not None
-            self.logger.record(f"train/{name}", float(np.linalg.norm(correction)))
-            for dimension, value in enumerate(correction):
-                self.logger.record(f"{name}/{dimension}", float(value), exclude="stdout")
-
-    def _imitate_from_memory(self, memory: LabelMemory, imitation_loss: ImitationLoss) -> None:
-        losses = memory.imitate(
-            self.policy,
-            imitation_loss,
-            imitation_coef=self._current_imitation_coef,
-            success_rate=self._success_rate(),
-            correct=self._corrected,
-            generator=self._label_generator,
-        )
-        self.logger.record("train/memory_minibatches", len(losses))
-        if losses:
-            self.logger.record("train/memory_loss", th.stack(losses).mean().item())
-
-    def _corrected(self, labels: np.ndarray) -> np.ndarray:
-        """:return: What is to be imitated, of the same shape, where the teacher says this."""
-        if self.label_debiasing is None:
-            return labels
-        assert isinstance(self.action_space, spaces.Box)
-        return self.label_debiasing.correct(labels, self.action_space)
 
     def _takes_fast_path(self, settings: PPOLossSettings, imitation_loss: ImitationLoss | None) -> bool:
         # Where nothing is imitated training is PPO's to the last bit, which the fast path is not

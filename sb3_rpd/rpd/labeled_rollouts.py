@@ -107,10 +107,6 @@ class LabeledRollouts(StudentArchive):
         self._check_arguments()
         if reset_num_timesteps:
             self._restart_imitation_coef()
-            if self.label_debiasing is not None:
-                self.label_debiasing.restart()
-            if self.label_memory is not None:
-                self.label_memory.restart()
         if reset_num_timesteps or self._reward_watch is None:
             self._reward_watch = MisleadingRewardWatch()
         # SB3's condition

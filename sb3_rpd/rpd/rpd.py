@@ -75,7 +75,7 @@ class RPD(ImitationTraining, PPO):
         failed, or answered with NaN or outside the action space). Beyond it the model is saved and training stops.
     :param label_debiasing: Finds from the reward by what the teacher's actions are moved and scaled, and takes it out of the
         labels (Box actions): a ``LabelDebiasing``. None, the default, takes the labels as they are, as the paper does.
-    :param label_memory: Has the student imitate the labels of all rollouts so far: a ``LabelMemory``. None, the default, for
+    :param label_memory: Has the student imitate the labels of earlier rollouts, too: a ``LabelMemory``. None, the default, for
         those of the last rollout only, as in the paper.
     :param fast: Whether to train on the fast path: the same numbers up to rounding, in a fraction of the time. None takes it
         in iterations that imitate, where it covers the model, and otherwise the plain path, which is PPO to the last bit.

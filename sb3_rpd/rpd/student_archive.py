@@ -19,7 +19,7 @@ from sb3_rpd.common.wording import cut
 from sb3_rpd.rpd.imitation_coefficient import ImitationCoefficient
 
 #: Attributes that any pickle holds.
-_PACKED = {"imitation_loss", "label_debiasing", "label_memory"}
+_PACKED = ("imitation_loss", "label_debiasing", "label_memory")
 
 SelfStudentArchive = TypeVar("SelfStudentArchive", bound="StudentArchive")
 
@@ -112,7 +112,7 @@ class StudentArchive(ImitationCoefficient, OnPolicyAlgorithm):
         custom = {name: value for name, value in (custom_objects or {}).items() if name in state and name not in kwargs}
         model.__dict__.update(custom)
         kept = state.keys() - kwargs.keys() - custom.keys()
-        for name in kept & _PACKED:
+        for name in kept.intersection(_PACKED):
             setattr(model, name, unpack(state[name], name))
         if "imitation_coef" in kept:
             if state["imitation_coef"] is None:

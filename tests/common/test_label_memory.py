@@ -139,6 +139,15 @@ def test_one_step_by_hand() -> None:
     np.testing.assert_allclose(policy.action_net.bias.detach(), [0.375, 0.375], rtol=1e-6)
 
 
+def test_another_policy_is_trained_as_the_first_one_was() -> None:
+    memory = LabelMemory(minibatches=1, batch_size=4, learning_rate=0.125)
+    memory.add(rollout(3, [True] * 4, of_dict=False, std=False, flat=False))
+    policies = [linear_policy(), linear_policy()]
+    for policy in policies:
+        imitate(memory, policy, MSE())
+        np.testing.assert_allclose(policy.action_net.bias.detach(), [0.125, 0.125], rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("coefs", "success_rate", "steps"),
     [

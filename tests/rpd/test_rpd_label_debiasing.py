@@ -69,6 +69,30 @@ def test_correction_and_labels_against_an_independent_computation(
     np.testing.assert_allclose(model.labels_after, expected, rtol=1e-4, atol=1e-6)
 
 
+class LearningTwice(RPD):
+    """Learns from one rollout in the order in which it was collected, and in that of training."""
+
+    def train(self) -> None:
+        buffer = self.rollout_buffer
+        labels = buffer.teacher_actions.copy()
+        self.found = []
+        for _ in range(2):
+            debiasing = LabelDebiasing(start=0.0)
+            debiasing.learn_from(self.policy, buffer, progress_remaining=0.5, success_rate=0.0)
+            self.found.append((debiasing.bias, debiasing.gain, buffer.teacher_actions.copy()))
+            buffer.teacher_actions[...] = labels
+            buffer.flatten()
+
+
+def test_the_order_of_a_rollout_makes_no_difference() -> None:
+    env = make_vec_env(lambda: SpacesEnv(BOX), n_envs=3, seed=0)
+    model = LearningTwice("MlpPolicy", env, teacher=scripted_teacher(BOX), n_steps=12, batch_size=36, seed=0)
+    model.learn(36)
+    for first, second in zip(*model.found, strict=True):
+        assert first.any()
+        np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-7)
+
+
 class Aim(gym.Env):
     """One step: what counts is how near the action is to a tenth of the observation."""
 

@@ -124,7 +124,24 @@ class DiscreteHead(Head):
         self.of_policy.proba_distribution(outputs.actions)
 
 
-class MultiCategoricalHead(DiscreteHead):
+class _SoftmaxHead(DiscreteHead):
+    """One choice or several, each with a softmax of its own."""
+
+    def __init__(self, of_policy: Distribution) -> None:
+        super().__init__(of_policy)
+        self.sizes = self._sizes()
+        self.dimensions = [dimension for dimension, size in enumerate(self.sizes) for _ in range(size)]
+        self._first_columns = tuple(accumulate(self.sizes, initial=0))[:-1]
+
+    @abstractmethod
+    def _sizes(self) -> list[int]:
+        """:return: How many there are to choose from, in each dimension of the action."""
+
+    def columns(self, actions: th.Tensor) -> th.Tensor:
+        return actions.long() + constant(self._first_columns, th.long, actions.device)
+
+
+class MultiCategoricalHead(_SoftmaxHead):
     """A ``MultiCategoricalDistribution``: a softmax for each dimension of the action."""
 
     kind: ClassVar[type[Distribution]] = MultiCategoricalDistribution
@@ -132,15 +149,12 @@ class MultiCategoricalHead(DiscreteHead):
 
     def __init__(self, of_policy: Distribution) -> None:
         super().__init__(of_policy)
-        self.sizes = self._sizes()
-        self.dimensions = [dimension for dimension, size in enumerate(self.sizes) for _ in range(size)]
-        self._first_columns = tuple(accumulate(self.sizes, initial=0))[:-1]
-        firsts, most, n_columns = self._first_columns, max(self.sizes), sum(self.sizes)
+        most, n_columns = max(self.sizes), sum(self.sizes)
         # Choice by choice, each for all dimensions, and a column of -inf where a dimension has no such choice
         self._filled = tuple(
             first + choice if choice < size else n_columns
             for choice in range(most)
-            for first, size in zip(firsts, self.sizes, strict=True)
+            for first, size in zip(self._first_columns, self.sizes, strict=True)
         )
         self._places = tuple(self._filled.index(column) for column in range(n_columns))
         self._same_dimension = tuple(tuple(float(a == b) for b in self.dimensions) for a in self.dimensions)
@@ -157,9 +171,6 @@ class MultiCategoricalHead(DiscreteHead):
     def log_probs_backward(self, of_log_probs: th.Tensor, log_probs: th.Tensor) -> th.Tensor:
         sums = of_log_probs @ constant(self._same_dimension, log_probs.dtype, log_probs.device)
         return of_log_probs.addcmul(log_probs.exp(), sums, value=-1.0)
-
-    def columns(self, actions: th.Tensor) -> th.Tensor:
-        return actions.long() + constant(self._first_columns, th.long, actions.device)
 
     def distribution(self, parameters: Parameters) -> Distribution:
         distribution = MultiCategoricalDistribution(self.sizes)
@@ -183,11 +194,11 @@ class MultiCategoricalHead(DiscreteHead):
         return [Categorical(logits=part, validate_args=False) for part in th.split(logits, self.sizes, dim=1)]
 
 
-class CategoricalHead(MultiCategoricalHead):
+class CategoricalHead(_SoftmaxHead):
     """A ``CategoricalDistribution``: one softmax."""
 
-    kind = CategoricalDistribution
-    of_policy: CategoricalDistribution  # type: ignore[assignment]
+    kind: ClassVar[type[Distribution]] = CategoricalDistribution
+    of_policy: CategoricalDistribution
 
     def _sizes(self) -> list[int]:
         return [self.of_policy.action_dim]
@@ -203,10 +214,6 @@ class CategoricalHead(MultiCategoricalHead):
         distribution = CategoricalDistribution(log_probs.shape[1])
         distribution.distribution = Categorical(logits=log_probs, validate_args=False)
         return distribution
-
-    def choose(self, deterministic: bool) -> tuple[th.Tensor, th.Tensor]:
-        # There is one distribution, no list
-        return Head.choose(self, deterministic)
 
     def set_unchecked(self, outputs: Outputs) -> th.Tensor:
         self.of_policy.distribution = Categorical(logits=outputs.actions, validate_args=False)
