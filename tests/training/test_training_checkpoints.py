@@ -62,6 +62,16 @@ def test_there_is_one_every_so_many_steps_and_at_the_end(tmp_path: Path) -> None
     assert callback.there == [["112"], ["112"], ["112"], ["160"]]
 
 
+def test_a_finished_training_that_is_begun_again_leaves_its_checkpoint(tmp_path: Path) -> None:
+    model, best = student(), keep_best()
+    callback = SaveCheckpoints(tmp_path, 16, best)
+    model.learn(32, callback=[best, callback])
+    written = {path: path.read_bytes() for path in (tmp_path / "32").iterdir()}
+    model.learn(0, callback=[best, callback], reset_num_timesteps=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["32"]
+    assert {path: path.read_bytes() for path in (tmp_path / "32").iterdir()} == written
+
+
 @pytest.mark.parametrize("normalized", [False, True])
 def test_a_checkpoint_is_what_the_last_update_left(normalized: bool, tmp_path: Path) -> None:
     model, best = student(normalized), keep_best()
