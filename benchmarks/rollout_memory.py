@@ -102,7 +102,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the results")
     parser.add_argument("--only", nargs=2, help=argparse.SUPPRESS)  # for the processes that this one starts
     args = parser.parse_args()
-    sizes = Sizes(8, 4, 8) if args.quick else Sizes(*args.sizes)
+    sizes = Sizes(32, 16, 32) if args.quick else Sizes(*args.sizes)
     if args.only:
         algorithm, measure = args.only
         print(json.dumps(peaks(algorithm, measure, sizes)))

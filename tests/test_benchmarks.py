@@ -56,10 +56,12 @@ def test_recurrent_speed(tmp_path: Path) -> None:
 def test_rollout_memory(tmp_path: Path) -> None:
     record = run("rollout_memory.py", "--quick", folder=tmp_path)
 
-    assert record["data_bytes"] == 8 * 4 * (3 * 128 * 128 + 4 * (7 + 6))
+    assert record["data_bytes"] == 32 * 16 * (3 * 128 * 128 + 4 * (7 + 6))
     for buffer in ("SB3", "RPD"):
-        for peaks in (record["results"][buffer]["resident"], record["results"][buffer]["tracemalloc"]):
-            assert 1.0 <= peaks[0] <= peaks[1]
+        resident, traced = record["results"][buffer]["resident"], record["results"][buffer]["tracemalloc"]
+        # A part of it may fit into what the process holds free already
+        assert 0.5 <= resident[0] <= resident[1]
+        assert 1.0 <= traced[0] <= traced[1]
     # It flattens a rollout into a copy
     assert record["results"]["SB3"]["tracemalloc"][0] == pytest.approx(2.0, abs=0.05)
 
