@@ -2,14 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from functools import partial
 from types import TracebackType
 from typing import Any
 
 import torch as th
 from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
-from torch.optim.adam import adam
-from torch.optim.adamw import adamw
+
+from sb3_rpd.common.cached_tensors import constant
 
 #: They treat each number by itself, so that all parameters may be one vector.
 ELEMENTWISE: tuple[type[th.optim.Optimizer], ...] = (th.optim.Adam, th.optim.AdamW, RMSpropTFLike)
@@ -17,8 +16,11 @@ ELEMENTWISE: tuple[type[th.optim.Optimizer], ...] = (th.optim.Adam, th.optim.Ada
 #: Where torch keeps the hooks of an optimizer; there is no public way to see whether it has any.
 _STEP_HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
 
-#: An optimizer's step as a function of parameters, gradients and state.
-_FUNCTIONS: dict[type[th.optim.Optimizer], Callable[..., None]] = {th.optim.Adam: adam, th.optim.AdamW: adamw}
+#: An optimizer's fused step, as a function of parameters, gradients and state.
+_FUSED: dict[type[th.optim.Optimizer], Callable[..., None]] = {
+    th.optim.Adam: th._fused_adam_,
+    th.optim.AdamW: th._fused_adamw_,
+}
 
 
 class FastOptimizer(ABC):
@@ -124,7 +126,8 @@ class FlatOptimizer(FastOptimizer):
     def step(self, max_grad_norm: float) -> None:
         # The gradient times min(1, max_grad_norm / (norm + 1e-6)), as th.nn.utils.clip_grad_norm_ has it
         norm = th.linalg.vector_norm(self._gradient)
-        self._gradient.div_(norm.add_(1e-6).div_(max_grad_norm).clamp_(min=1.0))
+        margin, largest = (constant(number, norm.dtype, norm.device) for number in (1e-6, max_grad_norm))
+        self._gradient.div_(norm.add_(margin).div_(largest).clamp_(min=1.0))
         self._update()
 
     def _first_update(self) -> None:
@@ -170,18 +173,23 @@ class FlatOptimizer(FastOptimizer):
 def _update_of(optimizer: th.optim.Optimizer) -> Callable[[], Any]:
     """
     :param optimizer: One for one tensor, after a step.
-    :return: Its further steps, where torch has them as a function: what surrounds that takes longer than a step of a small
-        network.
+    :return: Its further steps, by the fused operation itself where there is one: what torch does around it takes longer than a
+        step of a small network.
     """
-    function = _FUNCTIONS.get(type(optimizer))
-    if function is None:
+    fused = _FUSED.get(type(optimizer))
+    if fused is None:
         return optimizer.step
     (group,) = optimizer.param_groups
     (parameter,) = group["params"]
     state = optimizer.state[parameter]
     beta1, beta2 = group["betas"]
-    names = ("lr", "weight_decay", "eps", "amsgrad", "maximize", "capturable", "differentiable")
     largest = [state["max_exp_avg_sq"]] if group["amsgrad"] else []
-    moments = [state["exp_avg"]], [state["exp_avg_sq"]], largest, [state["step"]]
-    options = {"fused": True, "foreach": False, **{name: group[name] for name in names}}
-    return partial(function, [parameter], [parameter.grad], *moments, beta1=beta1, beta2=beta2, **options)
+    tensors = [parameter], [parameter.grad], [state["exp_avg"]], [state["exp_avg_sq"]], largest, [state["step"]]
+    options = {name: group[name] for name in ("lr", "weight_decay", "eps", "amsgrad", "maximize")}
+    one = constant(1.0, state["step"].dtype, state["step"].device)
+
+    def update() -> None:
+        state["step"].add_(one)
+        fused(*tensors, beta1=beta1, beta2=beta2, **options)
+
+    return update

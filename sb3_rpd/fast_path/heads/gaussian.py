@@ -3,12 +3,14 @@
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, ClassVar
 
 import torch as th
 from stable_baselines3.common.distributions import DiagGaussianDistribution, Distribution
 from torch.distributions import Normal
 
+from sb3_rpd.common.cached_tensors import constant
 from sb3_rpd.common.losses import KL, L1, MSE, NLL, Cosine, Huber, ImitationLoss, RegressionLoss
 from sb3_rpd.fast_path.clamp import passes_clamp
 from sb3_rpd.fast_path.heads.divergence import KLImitation
@@ -16,6 +18,11 @@ from sb3_rpd.fast_path.heads.head import Evaluation, Head, ImitationGradient, Lo
 from sb3_rpd.fast_path.rows import Rows
 
 _LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
+
+
+@cache
+def _factors(action_dim: int) -> tuple[float | tuple[float, ...], ...]:
+    return -2.0, 1.0, -_LOG_SQRT_2PI * action_dim, (-0.5,) * action_dim
 
 
 class _ModeImitation(ImitationGradient):
@@ -132,10 +139,12 @@ class GaussianHead(Head):
             # The same for all rows
             log_std = log_std[:1]
         deviation = actions - mean
-        score = deviation * th.exp(-2.0 * log_std)
+        minus_two, one, of_largest, minus_halves = (constant(number, mean.dtype, mean.device) for number in _factors(mean.shape[1]))
+        score = deviation * th.exp(log_std * minus_two)
         squares = deviation * score
-        constant = log_std.sum(dim=1) + _LOG_SQRT_2PI * mean.shape[1]
-        return LogProb(th.add(-constant, squares.sum(dim=1), alpha=-0.5), (score, squares.sub_(1.0)))
+        # At the mean
+        largest = of_largest - log_std.sum(dim=1)
+        return LogProb(th.addmv(largest, squares, minus_halves), (score, squares.sub_(one)))
 
     def add_entropy_gradient(self, of_parameters: Parameters, parameters: Parameters, weight: float) -> None:
         _, of_log_std = of_parameters
