@@ -8,7 +8,7 @@ import torch as th
 @cache
 def clamp_passes_at_its_bounds() -> bool:
     """:return: Whether ``th.clamp`` has a gradient at its bounds: up to torch 2.13 it is 1 there, from 2.14 on 0."""
-    with th.enable_grad():
+    with th.inference_mode(False), th.enable_grad():
         bound = th.ones(1, requires_grad=True)
         (gradient,) = th.autograd.grad(bound.clamp(-1.0, 1.0), bound)
     return bool(gradient.item() == 1.0)

@@ -19,7 +19,7 @@ from sb3_rpd.fast_path.epoch_log import EpochLog, Trained
 from sb3_rpd.fast_path.gradients import loss_gradient
 from sb3_rpd.fast_path.heads.choice import head_of
 from sb3_rpd.fast_path.heads.head import DISTRIBUTION_IS_NAN
-from sb3_rpd.fast_path.imitation import imitation_gradient
+from sb3_rpd.fast_path.imitation import AutogradImitation, imitation_gradient
 from sb3_rpd.fast_path.minibatches import Minibatches
 from sb3_rpd.fast_path.networks import AutogradNetworks, Networks, PerceptronNetworks
 from sb3_rpd.fast_path.optimizers import FlatOptimizer, FusedOptimizer
@@ -74,6 +74,8 @@ class FastTraining:
         # Memory is made ready for so many rows
         self._minibatches = Minibatches(n_rows, min(batch_size, n_rows))
         self._is_perceptron = _is_perceptron(policy)
+        # Without autograd anywhere torch need not keep count of what is written where
+        self._is_closed_form = self._is_perceptron and not isinstance(self._imitation, AutogradImitation)
         self._optimizer = FlatOptimizer(policy.optimizer) if self._is_perceptron else FusedOptimizer(policy.optimizer)
 
     def __enter__(self) -> "FastTraining":
@@ -93,13 +95,16 @@ class FastTraining:
     ) -> None:
         self._optimizer_exit.__exit__(error_type, error, traceback)
 
-    @th.no_grad()
     def train_epoch(self, epoch: int, statistics: TrainingLog) -> float | None:
         """
         :param epoch: Its number.
         :param statistics: What the log is to say is added to it.
         :return: The approximate KL divergence that ended the epoch early, None if none did.
         """
+        with th.no_grad(), th.inference_mode(self._is_closed_form):
+            return self._train_epoch(epoch, statistics)
+
+    def _train_epoch(self, epoch: int, statistics: TrainingLog) -> float | None:
         # SB3's own generator, so that the minibatches are those of PPO
         order = th.as_tensor(np.random.permutation(self._minibatches.n_rows), device=self._policy.device)  # noqa: NPY002
         rows = self._rows.epoch(order, self._minibatches, normalize_advantage=self._settings.normalize_advantage)

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:You have specified a mini-batch 
 N_STEPS, N_ENVS, N_EPOCHS = 9, 2, 2
 
 #: Operations whose result, or the shape of it, the host has to know before it goes on.
-SYNCS = {"_local_scalar_dense", "is_nonzero", "nonzero", "masked_select", "equal", "unique", "_unique2"}
+SYNCS = {"_local_scalar_dense", "item", "is_nonzero", "nonzero", "masked_select", "equal", "unique", "_unique2"}
 
 
 class SyncCounter(TorchDispatchMode):
@@ -81,6 +81,10 @@ def test_the_counter_sees_what_waits() -> None:
     with SyncCounter() as counter:
         assert (numbers > 4.0).any()
     assert counter.counts.total() == 1
+    # What "item" is made of is not seen in this mode
+    with th.inference_mode(), SyncCounter() as counter:
+        assert th.arange(3.0).sum().item() == 3.0
+    assert counter.counts == {"item": 1}
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -94,4 +98,4 @@ def test_no_minibatch_waits_for_the_device(case: str) -> None:
 
 def test_only_a_limit_of_the_divergence_has_to_be_looked_at_in_each_minibatch() -> None:
     for_one, for_six = (syncs_of_training("gaussian", size, target_kl=1e6) for size in (N_STEPS * N_ENVS, 3))
-    assert for_six - for_one == {"_local_scalar_dense": N_EPOCHS * 5}
+    assert (for_six - for_one).total() == N_EPOCHS * 5
