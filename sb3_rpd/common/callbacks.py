@@ -118,11 +118,12 @@ class LabelingCallback(BaseCallback):
         if view.inputs is None:
             self._labeling.skip(int(chosen.sum()), view.complaint)
             return
-        is_lost = chosen & [UNREAD in info for info in view.inputs]
-        if is_lost.any():
-            self._labeling.skip(int(is_lost.sum()), None)
+        unread = [UNREAD in info for info in view.inputs]
+        if any(unread):
+            self._labeling.skip(int((chosen & unread).sum()), None)
+            chosen &= np.logical_not(unread)
         inputs = view.inputs if self._add_to_view is None else self._add_to_view(view.inputs, stored)
-        self._labeling.submit(position, inputs, chosen & ~is_lost)
+        self._labeling.submit(position, inputs, chosen)
 
     @property
     def _n_steps_before(self) -> int:

@@ -5,6 +5,7 @@ Those of sb3-contrib that mask actions are no subclasses of them, and the packag
 PyTorch distributions one consists.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch as th
@@ -34,7 +35,7 @@ def categoricals(distribution: Distribution) -> list[Categorical]:
     """
     # sb3-contrib's distributions of several numbers keep them in the plural
     parts: Any = getattr(distribution, "distributions", None) or distribution.distribution
-    return [part for part in (parts if isinstance(parts, list) else [parts]) if isinstance(part, Categorical)]
+    return [part for part in (parts if isinstance(parts, Sequence) else [parts]) if isinstance(part, Categorical)]
 
 
 def is_discrete(distribution: Distribution) -> bool:

@@ -265,7 +265,7 @@ class RolloutLabeling:
         :param chosen: Shape (n_envs,), bool: which environments' entries are to be labeled.
         :raises TeacherError: if the first query failed, as soon as that is known.
         """
-        envs = np.flatnonzero(chosen).tolist()
+        envs = chosen.nonzero()[0].tolist()
         with_action = [env for env in envs if "action" in infos[env]]
         if with_action:
             ready = LabelQueries([], [], [])

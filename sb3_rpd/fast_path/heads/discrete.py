@@ -3,8 +3,8 @@
 import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from itertools import accumulate
-from typing import ClassVar
+from itertools import accumulate, groupby
+from typing import Any, ClassVar, cast
 
 import torch as th
 from stable_baselines3.common.distributions import (
@@ -18,8 +18,10 @@ from torch.nn import functional as F
 
 from sb3_rpd.common.cached_tensors import constant
 from sb3_rpd.common.losses import KL, MIN_TEACHER_PROBABILITY, NLL, ImitationLoss
+from sb3_rpd.fast_path.heads.categoricals import Categoricals
 from sb3_rpd.fast_path.heads.divergence import KLImitation
 from sb3_rpd.fast_path.heads.head import Evaluation, Head, ImitationGradient, LogProb, Outputs, Parameters
+from sb3_rpd.fast_path.heads.race import draw, draws_like_torch
 from sb3_rpd.fast_path.rows import Rows
 
 
@@ -157,6 +159,8 @@ class MultiCategoricalHead(_SoftmaxHead):
             for first, size in zip(self._first_columns, self.sizes, strict=True)
         )
         self._places = tuple(self._filled.index(column) for column in range(n_columns))
+        #: (size, how many dimensions of it there are next to one another)
+        self._runs = [(size, len([*run])) for size, run in groupby(self.sizes)]
         self._same_dimension = tuple(tuple(float(a == b) for b in self.dimensions) for a in self.dimensions)
 
     def _sizes(self) -> list[int]:
@@ -174,24 +178,29 @@ class MultiCategoricalHead(_SoftmaxHead):
 
     def distribution(self, parameters: Parameters) -> Distribution:
         distribution = MultiCategoricalDistribution(self.sizes)
-        distribution.distribution = self._categoricals(*parameters)
+        (log_probs,) = parameters
+        distribution.distribution = [*Categoricals(log_probs, self.sizes)]
         return distribution
 
     def set_unchecked(self, outputs: Outputs) -> th.Tensor:
-        self.of_policy.distribution = self._categoricals(outputs.actions)
+        # For whoever looks there, as after the policy's own forward
+        self.of_policy.distribution = cast(Any, Categoricals(outputs.actions, self.sizes))
         return outputs.actions.sum()
 
     def choose(self, deterministic: bool) -> tuple[th.Tensor, th.Tensor]:
-        if deterministic:
+        categoricals: Any = self.of_policy.distribution
+        if deterministic or not isinstance(categoricals, Categoricals) or not draws_like_torch(categoricals.logits):
             return super().choose(deterministic)
-        # As Categorical samples, and its log-probabilities for all dimensions at once
-        categoricals = self.of_policy.distribution
-        actions = th.cat([th.multinomial(categorical.probs, 1, replacement=True) for categorical in categoricals], dim=1)
-        log_probs = th.cat([categorical.logits for categorical in categoricals], dim=1)
-        return actions, log_probs.gather(1, self.columns(actions)).sum(dim=1)
-
-    def _categoricals(self, logits: th.Tensor) -> list[Categorical]:
-        return [Categorical(logits=part, validate_args=False) for part in th.split(logits, self.sizes, dim=1)]
+        # As Categorical normalizes, for neighboring dimensions of one size at once
+        n_rows, first = len(categoricals.logits), 0
+        drawn, log_probs = [], []
+        for size, n in self._runs:
+            logits = categoricals.logits[:, first : first + n * size].view(n_rows, n, size)
+            normalized = logits - logits.logsumexp(dim=2, keepdim=True)
+            drawn.append(draw(normalized.softmax(dim=2)))
+            log_probs.append(normalized.gather(2, drawn[-1].unsqueeze(2)).squeeze(2))
+            first += n * size
+        return th.cat(drawn, dim=1), th.cat(log_probs, dim=1).sum(dim=1)
 
 
 class CategoricalHead(_SoftmaxHead):
@@ -218,6 +227,13 @@ class CategoricalHead(_SoftmaxHead):
     def set_unchecked(self, outputs: Outputs) -> th.Tensor:
         self.of_policy.distribution = Categorical(logits=outputs.actions, validate_args=False)
         return outputs.actions.sum()
+
+    def choose(self, deterministic: bool) -> tuple[th.Tensor, th.Tensor]:
+        categorical = self.of_policy.distribution
+        if deterministic or not draws_like_torch(categorical.logits):
+            return super().choose(deterministic)
+        drawn = draw(categorical.probs.unsqueeze(1))
+        return drawn.squeeze(1), categorical.logits.gather(1, drawn).squeeze(1)
 
 
 class BernoulliHead(DiscreteHead):

@@ -139,7 +139,9 @@ class GaussianHead(Head):
             # The same for all rows
             log_std = log_std[:1]
         deviation = actions - mean
-        minus_two, one, of_largest, minus_halves = (constant(number, mean.dtype, mean.device) for number in _factors(mean.shape[1]))
+        minus_two, one, of_largest, minus_halves = (
+            constant(number, mean.dtype, mean.device) for number in _factors(mean.shape[1])
+        )
         score = deviation * th.exp(log_std * minus_two)
         squares = deviation * score
         # At the mean
