@@ -22,24 +22,28 @@ def agreement(distribution: Distribution, labels: TeacherLabels, action_space: s
     :param action_space: The action space of one environment.
     :return: A scalar in [0, 1], without gradient; 0 when nothing is labeled, which an average should leave out.
     """
-    return labeled_mean(agreement_by_row(distribution, labels, action_space), labels.labeled)
+    by_row = agreement_by_row(distribution.mode(), labels, action_space, is_squashed=is_squashed(distribution))
+    return labeled_mean(by_row, labels.labeled)
 
 
-def agreement_by_row(distribution: Distribution, labels: TeacherLabels, action_space: spaces.Space[Any]) -> th.Tensor:
+def agreement_by_row(
+    mode: th.Tensor, labels: TeacherLabels, action_space: spaces.Space[Any], *, is_squashed: bool
+) -> th.Tensor:
     """
     In the discrete spaces: 1 where every component of the student's deterministic action is the teacher's. In a Box: the
     share of the dimensions in which the two are within 10% of half the Box's width (within 0.1 where the Box is unbounded,
     or where the policy squashes its actions to [-1, 1]).
 
-    :param distribution: The student's distribution.
+    :param mode: The student's deterministic actions, shape (batch, ...).
     :param labels: The teacher's labels of the same rows.
     :param action_space: The action space of one environment.
+    :param is_squashed: Whether the policy squashes its actions.
     :return: Shape (batch,), for rows without a label too.
     """
-    student = distribution.mode().reshape(labels.actions.shape)
+    student = mode.reshape(labels.actions.shape)
     if not isinstance(action_space, spaces.Box):
         return (student == labels.actions).all(dim=1).float()
-    tolerance = _tolerance(action_space, is_squashed(distribution))
+    tolerance = _tolerance(action_space, is_squashed)
     agrees = (student - labels.actions).abs() <= constant(tolerance, student.dtype, student.device)
     return agrees.to(student.dtype).mean(dim=1)
 

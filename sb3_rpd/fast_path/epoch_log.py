@@ -7,6 +7,7 @@ import torch as th
 from gymnasium import spaces
 
 from sb3_rpd.common.agreement import agreement_by_row
+from sb3_rpd.common.distributions import is_squashed
 from sb3_rpd.common.ppo_loss import PPOLossSettings
 from sb3_rpd.fast_path.heads.head import Head, ImitationGradient, Parameters
 from sb3_rpd.fast_path.minibatches import Minibatches
@@ -81,8 +82,8 @@ class EpochLog:
         parameters = self._trained.parameters
         by_row = {"train/imitation_loss": imitation.by_row(parameters, self._rows, self._ratio)}
         if action_space is not None:
-            distribution = self._head.distribution(parameters)
-            by_row["train/agreement"] = agreement_by_row(distribution, self._rows.labels, action_space)
+            mode, squashed = self._head.mode(parameters), is_squashed(self._head.of_policy)
+            by_row["train/agreement"] = agreement_by_row(mode, self._rows.labels, action_space, is_squashed=squashed)
         return {name: self._minibatches.sum(values * self._rows.label_weights) for name, values in by_row.items()}
 
     def has_labels(self) -> th.Tensor:

@@ -161,6 +161,7 @@ class MultiCategoricalHead(_SoftmaxHead):
         self._places = tuple(self._filled.index(column) for column in range(n_columns))
         #: (size, how many dimensions of it there are next to one another)
         self._runs = [(size, len([*run])) for size, run in groupby(self.sizes)]
+        self._widths = [size * n for size, n in self._runs]
         self._same_dimension = tuple(tuple(float(a == b) for b in self.dimensions) for a in self.dimensions)
 
     def _sizes(self) -> list[int]:
@@ -182,6 +183,10 @@ class MultiCategoricalHead(_SoftmaxHead):
         distribution.distribution = [*Categoricals(log_probs, self.sizes)]
         return distribution
 
+    def mode(self, parameters: Parameters) -> th.Tensor:
+        (log_probs,) = parameters
+        return th.cat([part.argmax(dim=2) for part in self._parts(log_probs)], dim=1)
+
     def set_unchecked(self, outputs: Outputs) -> th.Tensor:
         # For whoever looks there, as after the policy's own forward
         self.of_policy.distribution = cast(Any, Categoricals(outputs.actions, self.sizes))
@@ -191,16 +196,21 @@ class MultiCategoricalHead(_SoftmaxHead):
         categoricals: Any = self.of_policy.distribution
         if deterministic or not isinstance(categoricals, Categoricals) or not draws_like_torch(categoricals.logits):
             return super().choose(deterministic)
-        # As Categorical normalizes, for neighboring dimensions of one size at once
-        n_rows, first = len(categoricals.logits), 0
+        # As Categorical normalizes
         drawn, log_probs = [], []
-        for size, n in self._runs:
-            logits = categoricals.logits[:, first : first + n * size].view(n_rows, n, size)
+        for logits in self._parts(categoricals.logits):
             normalized = logits - logits.logsumexp(dim=2, keepdim=True)
             drawn.append(draw(normalized.softmax(dim=2)))
             log_probs.append(normalized.gather(2, drawn[-1].unsqueeze(2)).squeeze(2))
-            first += n * size
         return th.cat(drawn, dim=1), th.cat(log_probs, dim=1).sum(dim=1)
+
+    def _parts(self, columns: th.Tensor) -> list[th.Tensor]:
+        """
+        :param columns: Shape (rows, columns).
+        :return: Those of neighboring dimensions of one size, each of shape (rows, dimensions, size).
+        """
+        parts = th.split(columns, self._widths, dim=1)
+        return [part.view(-1, n, size) for part, (size, n) in zip(parts, self._runs, strict=True)]
 
 
 class CategoricalHead(_SoftmaxHead):
@@ -217,6 +227,10 @@ class CategoricalHead(_SoftmaxHead):
 
     def log_probs_backward(self, of_log_probs: th.Tensor, log_probs: th.Tensor) -> th.Tensor:
         return of_log_probs.addcmul(log_probs.exp(), of_log_probs.sum(dim=1, keepdim=True), value=-1.0)
+
+    def mode(self, parameters: Parameters) -> th.Tensor:
+        (log_probs,) = parameters
+        return log_probs.argmax(dim=1, keepdim=True)
 
     def distribution(self, parameters: Parameters) -> Distribution:
         (log_probs,) = parameters
@@ -257,6 +271,10 @@ class BernoulliHead(DiscreteHead):
     def columns(self, actions: th.Tensor) -> th.Tensor:
         n_bits = actions.shape[1]
         return actions.long() * n_bits + constant(tuple(range(n_bits)), th.long, actions.device)
+
+    def mode(self, parameters: Parameters) -> th.Tensor:
+        of_zeros, of_ones = parameters[0].chunk(2, dim=1)
+        return (of_ones > of_zeros).to(of_ones.dtype)
 
     def distribution(self, parameters: Parameters) -> Distribution:
         of_zeros, of_ones = parameters[0].chunk(2, dim=1)

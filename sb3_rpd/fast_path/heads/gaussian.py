@@ -157,10 +157,6 @@ class GaussianHead(Head):
         return log_std.sum(dim=1) + (0.5 + _LOG_SQRT_2PI) * log_std.shape[1]
 
     def mode(self, parameters: Parameters) -> th.Tensor:
-        """
-        :param parameters: ``mean`` and ``log_std``.
-        :return: The deterministic actions, shape (rows, action_dim).
-        """
         return parameters[0]
 
     def mode_backward(self, of_mode: th.Tensor, mode: th.Tensor) -> th.Tensor:

@@ -122,6 +122,13 @@ class Head(ABC):
         """
 
     @abstractmethod
+    def mode(self, parameters: Parameters) -> th.Tensor:
+        """
+        :param parameters: The parameters of the distribution.
+        :return: The deterministic actions, as a buffer has them, shape (rows, action_dim).
+        """
+
+    @abstractmethod
     def log_prob(self, parameters: Parameters, actions: th.Tensor) -> LogProb:
         """
         :param parameters: The parameters of the distribution.

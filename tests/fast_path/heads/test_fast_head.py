@@ -126,3 +126,12 @@ def test_nan_is_refused_before_anything_is_drawn(name: str) -> None:
     with pytest.raises(ValueError, match=r"distribution of actions is NaN\. Either an observation"):
         head.act(outputs, False)
     assert th.equal(before, th.get_rng_state())
+
+
+@pytest.mark.parametrize("name", HEADS)
+@given(n_rows=st.integers(1, 9), seed=st.integers(0, 100))
+def test_mode_is_that_of_sb3s_distribution(name: str, n_rows: int, seed: int) -> None:
+    toy = HEADS[name]
+    outputs = toy.outputs(n_rows, th.Generator().manual_seed(seed))
+    head = toy.head()
+    assert_equal_to_rounding(toy.buffered(head.mode(head.parameters(outputs))), toy.buffered(toy.sb3s(outputs).mode()))
