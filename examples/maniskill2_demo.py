@@ -28,6 +28,7 @@ import torch as th
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
+from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from sb3_rpd import RPD, TeacherActionWrapper, recommended
@@ -48,7 +49,7 @@ TEACHERS: dict[str, dict[str, Any]] = {
 
 # Of both students
 SETTINGS: dict[str, Any] = dict(
-    learning_rate=1e-3,
+    learning_rate=LinearSchedule(1e-3, 0.0, 1.0),
     n_steps=100,
     batch_size=200,
     n_epochs=8,

@@ -62,7 +62,7 @@ def settings_of(run: Run) -> dict[str, Any]:
         "arguments": {name: repr(value) for name, value in method.arguments(world).items()},
         "teacher_std": world.teacher_std if method.needs_distribution else None,
         "teacher_error": world.errors[run.error] if run.error is not None else None,
-        "ppo": dict(world.settings),
+        "ppo": {name: repr(value) if callable(value) else value for name, value in world.settings.items()},
         "policy_class": world.policy,
         "policy": dict(world.policy_kwargs),
         "n_envs": world.n_envs,

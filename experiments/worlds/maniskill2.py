@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Any
 
 import gymnasium as gym
+from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv
 
 from experiments.worlds.world import World
@@ -74,7 +75,9 @@ MANISKILL2 = World(
     },
     n_envs=8,
     normalize_observations=True,
-    settings=dict(learning_rate=1e-3, n_steps=100, batch_size=200, n_epochs=8, gae_lambda=0.9, device="cpu"),
+    settings=dict(
+        learning_rate=LinearSchedule(1e-3, 0.0, 1.0), n_steps=100, batch_size=200, n_epochs=8, gae_lambda=0.9, device="cpu"
+    ),
     policy_kwargs=dict(net_arch=[256, 256], log_std_init=-2.0),
     coefs={"mse": 5.0, "l1": 5.0, "nll": 0.026, "kl": 0.026, "cosine": 3.0},
     directions={"translation": (0, 1, 2), "rotation": (3, 4, 5)},

@@ -8,6 +8,7 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 
+from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv
 
 from experiments.vla.evaluation import UNNORM_KEY
@@ -89,5 +90,5 @@ VLA_IMAGES = replace(
     policy="CnnPolicy",
     policy_kwargs=dict(log_std_init=-2.0),
     normalize_observations=False,
-    settings={**VLA.settings, "learning_rate": 3e-4},
+    settings={**VLA.settings, "learning_rate": LinearSchedule(3e-4, 0.0, 1.0)},
 )

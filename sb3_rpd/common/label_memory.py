@@ -30,10 +30,11 @@ class LabelMemory:
     Ross et al. 2011). After each training on a rollout the student takes steps on the imitation loss alone, of minibatches
     drawn from the memory, as many as ::
 
-        minibatches * labeled share * imitation_coef / its largest value so far * (1 - success rate)**2
+        minibatches * labeled share**2 * imitation_coef / its largest value so far * (1 - success rate)**2
 
-    so that a label is drawn as often however few there are, and the memory gives way as the student succeeds, or as a schedule
-    takes the imitation back: held on to its teacher, a student would never be better than it.
+    so that labels are drawn the less often the fewer they are, or else the student would learn the noise in them by heart;
+    and the memory gives way as the student succeeds, or as a schedule takes the imitation back: held on to its teacher, a
+    student would never be better than it.
 
     :param minibatches: How many of them while the student fails throughout, if all entries of the last rollout have a label.
     :param batch_size: Labels in each of them.
@@ -129,7 +130,8 @@ class LabelMemory:
         failure_rate = 1.0 if success_rate is None or math.isnan(success_rate) else 1.0 - success_rate
         if self._size == 0 or self._largest_coef == 0.0:
             return []
-        n_minibatches = round(self.minibatches * self._labeled_share * imitation_coef / self._largest_coef * failure_rate**2)
+        factor = self._labeled_share**2 * imitation_coef / self._largest_coef * failure_rate**2
+        n_minibatches = round(self.minibatches * factor)
         return [self._step(policy, imitation_loss, correct, generator) for _ in range(n_minibatches)]
 
     def _step(

@@ -15,7 +15,8 @@ def recommended(coef: float = 5.0) -> dict[str, Any]:
 
     The imitation coefficient goes along half a cosine to a tenth, so that in the end the reward decides what the teacher does
     not know; meanwhile ``LabelDebiasing`` takes an offset and a wrong sign out of the labels, and ``LabelMemory`` has the
-    student follow them closely until it succeeds. Where only some states are labeled leave the memory out.
+    student follow them closely until it succeeds.
+    The last policy is the better for a learning rate that falls to zero, such as SB3's ``LinearSchedule(1e-3, 0.0, 1.0)``.
 
     :param coef: The imitation coefficient at the beginning, >= 0.
     :return: ``imitation_coef``, ``label_debiasing`` and ``label_memory``, new objects at each call: they are a model's own.

@@ -92,7 +92,7 @@ def test_the_last_labels_are_kept_with_their_observations(
     space = spaces.Dict(a=VECTOR, b=VECTOR) if of_dict else VECTOR
     watching = Watching()
     losses = imitate(memory, linear_policy(space), watching)
-    n_minibatches = round(8 * np.mean(rollouts[-1][0])) if numbers else 0
+    n_minibatches = round(8 * np.mean(rollouts[-1][0]) ** 2) if numbers else 0
     assert len(losses) == len(watching.seen) == n_minibatches
     for means, labels in watching.seen:
         # The first of the two numbers is the observation's
@@ -121,7 +121,7 @@ def test_standard_deviations_come_back_and_are_one_where_there_were_none(first_h
 
 
 def test_one_step_by_hand() -> None:
-    memory = LabelMemory(minibatches=2, batch_size=1, learning_rate=0.125)
+    memory = LabelMemory(minibatches=4, batch_size=1, learning_rate=0.125)
     memory.add(rollout(3, [True, False], of_dict=False, std=False, flat=False))
     policy = linear_policy()
     critic = [parameter.clone() for parameter in policy.value_net.parameters()]
@@ -133,7 +133,7 @@ def test_one_step_by_hand() -> None:
     np.testing.assert_allclose(policy.action_net.bias.detach(), [0.125, 0.125], rtol=1e-6)
     assert all(map(th.equal, critic, policy.value_net.parameters()))
     # Without a learning rate of its own it is the student's
-    theirs = LabelMemory(minibatches=2, batch_size=1)
+    theirs = LabelMemory(minibatches=4, batch_size=1)
     theirs.add(rollout(3, [True, False], of_dict=False, std=False, flat=False))
     imitate(theirs, policy, MSE())
     np.testing.assert_allclose(policy.action_net.bias.detach(), [0.375, 0.375], rtol=1e-6)
@@ -174,8 +174,8 @@ def test_number_of_steps(coefs: list[float], success_rate: float | None, steps: 
 
 
 def test_fewer_labels_are_drawn_less_often() -> None:
-    memory = LabelMemory(minibatches=20, batch_size=2)
-    for labeled, steps in (([True] * 4, 20), ([True, False, False, False], 5)):
+    memory = LabelMemory(minibatches=32, batch_size=2)
+    for labeled, steps in (([True] * 4, 32), ([True, False, False, False], 2)):
         memory.add(rollout(0, labeled, of_dict=False, std=False, flat=False))
         assert len(imitate(memory, linear_policy(), MSE())) == steps
 
