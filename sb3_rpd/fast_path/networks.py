@@ -232,6 +232,9 @@ def _are_all_parameters(policy: ActorCriticPolicy, layers: list[nn.Linear]) -> b
 
 def _has_hooks(watched: th.Tensor | nn.Module) -> bool:
     """Whether the user has a forward or backward hook there."""
+    if isinstance(watched, nn.Module):
+        # A module takes long to say that it has no such attribute
+        return any(vars(watched).get(name) for name in HOOKS)
     return any(getattr(watched, name, None) for name in HOOKS)
 
 
