@@ -13,6 +13,7 @@ import torch as th
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import configure
+from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 from torch import nn
 from torch.nn.utils import parametrize
 from toy_envs import ACTION_SPACES, IMAGE_SPACE, SpacesEnv, scripted_teacher
@@ -239,3 +240,19 @@ def test_two_models_can_train_at_the_same_time(images: bool) -> None:
         thread.join()
     for first, second in zip(alone, together, strict=True):
         assert_close(first, second)
+
+
+@pytest.mark.parametrize("optimizer_class", [th.optim.Adam, th.optim.AdamW, RMSpropTFLike])
+def test_whoever_trains_on_by_autograd_can_use_all_that_is_left(optimizer_class: type[th.optim.Optimizer]) -> None:
+    model = make(True, policy_kwargs={"optimizer_class": optimizer_class})
+    train(model, 2)
+    state = [
+        part for of_one in model.policy.optimizer.state.values() for part in of_one.values() if isinstance(part, th.Tensor)
+    ]
+    left = [*model.policy.parameters(), *state]
+    assert len(state) > 1
+    assert not any(tensor.is_inference() for tensor in left)
+    loss = sum((tensor.float() ** 2).sum() for tensor in model.policy.parameters())
+    model.policy.optimizer.zero_grad()
+    loss.backward()
+    model.policy.optimizer.step()
