@@ -98,7 +98,7 @@ def test_the_teachers_own_labels_are_kept_and_corrected_ones_imitated(
     assert memory.asked["success_rate"] == pytest.approx(np.mean(model.ep_success_buffer))
     share = model.rollout_buffer.labeled_fraction()
     assert 0.3 < share < 0.9
-    n_minibatches = round(9 * share * 0.5 * (1.0 - memory.asked["success_rate"]) ** 2)
+    n_minibatches = round(9 * share**2 * 0.5 * (1.0 - memory.asked["success_rate"]) ** 2)
     assert model.logger.name_to_value["train/memory_minibatches"] == n_minibatches
     assert ("train/memory_loss" in model.logger.name_to_value) == (n_minibatches > 0)
 
