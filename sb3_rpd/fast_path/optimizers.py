@@ -16,12 +16,6 @@ ELEMENTWISE: tuple[type[th.optim.Optimizer], ...] = (th.optim.Adam, th.optim.Ada
 #: Where torch keeps the hooks of an optimizer; there is no public way to see whether it has any.
 _STEP_HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
 
-#: An optimizer's fused step, as a function of parameters, gradients and state.
-_FUSED: dict[type[th.optim.Optimizer], Callable[..., None]] = {
-    th.optim.Adam: th._fused_adam_,
-    th.optim.AdamW: th._fused_adamw_,
-}
-
 
 class FastOptimizer(ABC):
     """
@@ -176,10 +170,12 @@ def _update_of(optimizer: th.optim.Optimizer) -> Callable[[], Any]:
     :return: Its further steps, by the fused operation itself where there is one: what torch does around it takes longer than a
         step of a small network.
     """
-    fused = _FUSED.get(type(optimizer))
-    if fused is None:
+    if type(optimizer) not in (th.optim.Adam, th.optim.AdamW):
         return optimizer.step
     (group,) = optimizer.param_groups
+    # Torch's Adam has had this option for some releases, and its AdamW is one that has taken it
+    is_decoupled = group.get("decoupled_weight_decay", type(optimizer) is th.optim.AdamW)
+    fused: Callable[..., None] = th._fused_adamw_ if is_decoupled else th._fused_adam_
     (parameter,) = group["params"]
     state = optimizer.state[parameter]
     beta1, beta2 = group["betas"]

@@ -1,6 +1,7 @@
 """Optimizers for all parameters at once, against themselves parameter by parameter with torch's own clipping in float64."""
 
 import copy
+import inspect
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -77,6 +78,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "adamw": {"optimizer": th.optim.AdamW},
     "adamw_with_much_decay": {"optimizer": th.optim.AdamW, "weight_decay": 0.3},
     "rmsprop": {"optimizer": RMSpropTFLike},
+    **(
+        {"decoupled": {"weight_decay": 0.3, "decoupled_weight_decay": True}}
+        if "decoupled_weight_decay" in inspect.signature(th.optim.Adam).parameters
+        else {}
+    ),
     "rmsprop_as_in_a2c": {"optimizer": RMSpropTFLike, "alpha": 0.99, "eps": 1e-5, "weight_decay": 0.0},
     "rmsprop_with_everything": {
         "optimizer": RMSpropTFLike,
