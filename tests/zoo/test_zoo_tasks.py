@@ -61,12 +61,18 @@ def test_the_teacher_of_the_pole_is_a_good_one() -> None:
 
 def test_hyperparameters_are_those_of_the_documentation() -> None:
     lift = TASKS["sb3_rpd/LiftCube-v0"]
-    demo = {name: value for name, value in maniskill2_demo.SETTINGS.items() if name != "device"}
+    apart = {"device", "learning_rate"}
+    demo = {name: value for name, value in maniskill2_demo.SETTINGS.items() if name not in apart}
     assert {name: lift[name] for name in demo} == demo
     assert read_named_values({name: lift[name] for name in recommended()}) == recommended()
     # and those of the experiments
     world = MANISKILL2
-    assert {name: lift[name] for name in world.settings if name != "device"} | {"device": "cpu"} == world.settings
+    assert {name: lift[name] for name in world.settings if name not in apart} == demo
+    assert world.settings["device"] == maniskill2_demo.SETTINGS["device"] == "cpu"
+    # The zoo's name for a schedule from there to 0
+    assert lift["learning_rate"] == "lin_0.001"
+    for settings in (world.settings, maniskill2_demo.SETTINGS):
+        assert repr(settings["learning_rate"]) == "LinearSchedule(start=0.001, end=0.0, end_fraction=1.0)"
     assert (lift["policy_kwargs"], lift["gamma"], lift["n_envs"]) == (world.policy_kwargs, 0.99, world.n_envs)
     assert (lift["imitation_coef"]["CosineCoef"]["start"], lift["normalize"]) == (world.coefs["mse"], {"norm_reward": False})
     pick = dict(TASKS["sb3_rpd/PickCube-v0"], n_timesteps=lift["n_timesteps"], teacher=lift["teacher"])
