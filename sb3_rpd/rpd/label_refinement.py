@@ -3,8 +3,6 @@
 import numpy as np
 import torch as th
 from gymnasium import spaces
-from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.type_aliases import MaybeCallback
 
 from sb3_rpd.common.label_debiasing import LabelDebiasing
 from sb3_rpd.common.losses import ImitationLoss
@@ -21,19 +19,11 @@ class LabelRefinement(LabeledRollouts):
         if self.label_memory is not None:
             self.label_memory.check(self.policy)
 
-    def _setup_learn(
-        self,
-        total_timesteps: int,
-        callback: MaybeCallback = None,
-        reset_num_timesteps: bool = True,
-        tb_log_name: str = "run",
-        progress_bar: bool = False,
-    ) -> tuple[int, BaseCallback]:
-        prepared = super()._setup_learn(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)
+    def _begin_anew(self) -> None:
+        super()._begin_anew()
         for part in (self.label_debiasing, self.label_memory):
-            if reset_num_timesteps and part is not None:
+            if part is not None:
                 part.restart()
-        return prepared
 
     def _refine_labels(self) -> None:
         """Remember the labels of the rollout as the teacher gave them, and correct them."""

@@ -106,7 +106,7 @@ class LabeledRollouts(StudentArchive):
     ) -> tuple[int, BaseCallback]:
         self._check_arguments()
         if reset_num_timesteps:
-            self._restart_imitation_coef()
+            self._begin_anew()
         if reset_num_timesteps or self._reward_watch is None:
             self._reward_watch = MisleadingRewardWatch()
         # SB3's condition
@@ -116,6 +116,10 @@ class LabeledRollouts(StudentArchive):
             # SB3 does so after the first rollout, but the imitation coefficient is fixed before it
             self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
         return prepared
+
+    def _begin_anew(self) -> None:
+        """Forget what an earlier training has learned of teacher and student, beside the student itself."""
+        self._restart_imitation_coef()
 
     def _init_callback(self, callback: MaybeCallback, progress_bar: bool = False) -> BaseCallback:
         # What the reset has shown is read before the caller's callback, which may reset again, comes into play

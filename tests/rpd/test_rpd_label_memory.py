@@ -8,12 +8,10 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from stable_baselines3.common.env_util import make_vec_env
-from toy_envs import ACTION_SPACES, DICT_SPACE, SpacesEnv, scripted_teacher
+from toy_envs import ACTION_SPACES, SpacesEnv, scripted_teacher
 
 from sb3_rpd import RPD, MaskableRPD, RecurrentRPD
-from sb3_rpd.common.label_debiasing import LabelDebiasing
 from sb3_rpd.common.label_memory import LabelMemory
-from sb3_rpd.common.schedules import LinearCoef
 
 pytestmark = pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")
 BOX = ACTION_SPACES["box"]
@@ -55,59 +53,6 @@ def test_a_student_learns_more_from_the_same_labels() -> None:
     assert len(remembering.label_memory) == 640 // 4
     assert distance(without) > 0.3
     assert distance(remembering) < 0.05
-
-
-class Recording(LabelMemory):
-    """Keeps what it was given and what it was asked."""
-
-    def add(self, buffer: Any) -> None:
-        self.given = buffer.teacher_actions.copy()
-        super().add(buffer)
-
-    def imitate(self, *args: Any, **kwargs: Any) -> Any:
-        self.asked = kwargs
-        self.policy_weights = args[0].action_net.weight.detach().clone()
-        return super().imitate(*args, **kwargs)
-
-
-@pytest.mark.parametrize("fast", [None, False])
-@pytest.mark.parametrize(("policy", "observation_space"), [("MlpPolicy", None), ("MultiInputPolicy", DICT_SPACE)])
-def test_the_teachers_own_labels_are_kept_and_corrected_ones_imitated(
-    policy: str, observation_space: spaces.Space | None, fast: bool | None
-) -> None:
-    env = make_vec_env(lambda: SpacesEnv(BOX, observation_space), n_envs=2, seed=0)
-    memory, debiasing = Recording(minibatches=9, batch_size=8), LabelDebiasing(step_size=1.0, start=0.0)
-    settings: dict[str, Any] = {"n_steps": 12, "batch_size": 8, "n_epochs": 1, "seed": 0, "fast": fast}
-    coef = LinearCoef(2.0, 0.0)
-    model = RPD(
-        policy,
-        env,
-        teacher=scripted_teacher(BOX),
-        label_fraction=0.6,
-        imitation_coef=coef,
-        label_memory=memory,
-        label_debiasing=debiasing,
-        **settings,
-    )
-    model.learn(48)
-    labels = memory.given[~np.isnan(memory.given).any(axis=2)]
-    assert not np.allclose(model.rollout_buffer.teacher_actions, memory.given, equal_nan=True)
-    np.testing.assert_array_equal(memory.asked["correct"](labels), debiasing.correct(labels, BOX))
-    # The second of two iterations begins at half of the training
-    assert memory.asked["imitation_coef"] == pytest.approx(1.0)
-    assert memory.asked["success_rate"] == pytest.approx(np.mean(model.ep_success_buffer))
-    share = model.rollout_buffer.labeled_fraction()
-    assert 0.3 < share < 0.9
-    n_minibatches = round(9 * share**2 * 0.5 * (1.0 - memory.asked["success_rate"]) ** 2)
-    assert model.logger.name_to_value["train/memory_minibatches"] == n_minibatches
-    assert ("train/memory_loss" in model.logger.name_to_value) == (n_minibatches > 0)
-
-
-def test_it_comes_after_the_training_on_the_rollout() -> None:
-    memory = Recording(minibatches=2, batch_size=8)
-    remembering, without = make(label_memory=memory).learn(32), make().learn(32)
-    np.testing.assert_array_equal(memory.policy_weights, without.policy.action_net.weight.detach())
-    assert not np.array_equal(remembering.policy.action_net.weight.detach(), memory.policy_weights)
 
 
 def test_nothing_is_imitated_where_the_coefficient_is_zero() -> None:
