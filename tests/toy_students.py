@@ -11,7 +11,9 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch as th
+from stable_baselines3.common.logger import configure
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
 
 
 def assert_same_to_the_last_bit(first: OnPolicyAlgorithm, second: OnPolicyAlgorithm) -> None:
@@ -25,6 +27,24 @@ def assert_same_to_the_last_bit(first: OnPolicyAlgorithm, second: OnPolicyAlgori
         assert th.equal(one["exp_avg_sq"], other["exp_avg_sq"])
     assert first._n_updates == second._n_updates
     assert first.num_timesteps == second.num_timesteps
+
+
+def train_small(
+    algorithm: type[OnPolicyAlgorithm], env: VecEnv, arguments: dict[str, Any], iterations: int = 3
+) -> OnPolicyAlgorithm:
+    """A student after some small rollouts, of which the logger keeps the last scalars."""
+    arguments = {"n_steps": 12, "batch_size": 8, "n_epochs": 2, "seed": 5, "device": "cpu"} | arguments
+    model = algorithm(env=env, **arguments)
+    model.set_logger(configure(None, []))
+    return model.learn(iterations * arguments["n_steps"] * env.num_envs, log_interval=1000)
+
+
+def assert_logged(expected: OnPolicyAlgorithm, actual: OnPolicyAlgorithm) -> None:
+    """All that the first has logged the second has logged, too, with the same values."""
+    for name, value in expected.logger.name_to_value.items():
+        # SB3 takes the mean of this one in float32
+        same = pytest.approx(value, rel=1e-5) if name == "train/approx_kl" else value
+        assert actual.logger.name_to_value[name] == same, name
 
 
 def assert_close(first: OnPolicyAlgorithm, second: OnPolicyAlgorithm) -> None:

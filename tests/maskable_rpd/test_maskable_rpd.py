@@ -9,9 +9,8 @@ from gymnasium import spaces
 from sb3_contrib import MaskablePPO
 from sb3_contrib.common.maskable.buffers import MaskableRolloutBuffer
 from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.logger import configure
 from toy_envs import ACTION_SPACES, DICT_SPACE, IMAGE_SPACE, MaskedEnv, scripted_teacher
-from toy_students import assert_same_to_the_last_bit
+from toy_students import assert_logged, assert_same_to_the_last_bit, train_small
 
 from sb3_rpd import RPD, MaskableRPD
 
@@ -41,10 +40,7 @@ CASES: dict[str, tuple[spaces.Space, spaces.Space | None, dict[str, Any]]] = {
 def train(algorithm: type[MaskablePPO], case: str, iterations: int = 3, **kwargs: Any) -> MaskablePPO:
     action_space, observation_space, arguments = CASES[case]
     env = make_vec_env(lambda: MaskedEnv(action_space, observation_space), n_envs=2, seed=3)
-    arguments = {"n_steps": 12, "batch_size": 8, "n_epochs": 2, "seed": 5, "device": "cpu"} | arguments | kwargs
-    model = algorithm(env=env, **arguments)
-    model.set_logger(configure(None, []))
-    return model.learn(iterations * 24, log_interval=1000)
+    return train_small(algorithm, env, arguments | kwargs, iterations)
 
 
 @pytest.mark.filterwarnings("ignore:MaskableRPD has no teacher")
@@ -53,10 +49,7 @@ def test_parameters_and_log_are_those_of_maskable_ppo(case: str, teacher: str) -
     with_teacher = {"teacher": scripted_teacher(CASES[case][0]), "imitation_coef": 0.0}
     plain, ours = train(MaskablePPO, case), train(MaskableRPD, case, **(with_teacher if teacher == "coefficient_0" else {}))
     assert_same_to_the_last_bit(plain, ours)
-    for name, value in plain.logger.name_to_value.items():
-        # Those whose mean sb3-contrib takes in float32
-        expected = pytest.approx(value, rel=1e-5) if name == "train/approx_kl" else value
-        assert ours.logger.name_to_value[name] == expected, name
+    assert_logged(plain, ours)
 
 
 @pytest.mark.filterwarnings("ignore:MaskableRPD has no teacher")
@@ -111,4 +104,5 @@ def test_fast_path_is_refused_in_a_sentence() -> None:
 def test_without_a_teacher_it_says_whose_training_this_is() -> None:
     with pytest.warns(UserWarning, match=r"^MaskableRPD has no teacher and trains as MaskablePPO\. Give it one") as warned:
         train(MaskableRPD, "discrete", iterations=1)
-    assert [warning.filename for warning in warned] == [__file__]
+    # Where learn() is called
+    assert [warning.filename for warning in warned] == [inspect.getfile(train_small)]

@@ -8,9 +8,8 @@ import pytest
 from gymnasium import spaces
 from sb3_contrib import RecurrentPPO
 from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.logger import configure
 from toy_envs import ACTION_SPACES, DICT_SPACE, IMAGE_SPACE, SpacesEnv, scripted_teacher
-from toy_students import assert_same_to_the_last_bit
+from toy_students import assert_logged, assert_same_to_the_last_bit, train_small
 
 from sb3_rpd import RPD, RecurrentRPD
 
@@ -45,10 +44,7 @@ CASES: dict[str, tuple[spaces.Space, spaces.Space | None, dict[str, Any]]] = {
 def train(algorithm: type[RecurrentPPO], case: str, iterations: int = 3, **kwargs: Any) -> RecurrentPPO:
     action_space, observation_space, arguments = CASES[case]
     env = make_vec_env(lambda: SpacesEnv(action_space, observation_space), n_envs=2, seed=3)
-    arguments = {"n_steps": 12, "batch_size": 8, "n_epochs": 2, "seed": 5, "device": "cpu"} | arguments | kwargs
-    model = algorithm(env=env, **arguments)
-    model.set_logger(configure(None, []))
-    return model.learn(iterations * 24, log_interval=1000)
+    return train_small(algorithm, env, arguments | kwargs, iterations)
 
 
 @pytest.mark.filterwarnings("ignore:RecurrentRPD has no teacher")
@@ -57,10 +53,7 @@ def test_parameters_and_log_are_those_of_recurrent_ppo(case: str, teacher: str) 
     with_teacher = {"teacher": scripted_teacher(CASES[case][0]), "imitation_coef": 0.0}
     plain, ours = train(RecurrentPPO, case), train(RecurrentRPD, case, **(with_teacher if teacher == "coefficient_0" else {}))
     assert_same_to_the_last_bit(plain, ours)
-    for name, value in plain.logger.name_to_value.items():
-        # Those whose mean sb3-contrib takes in float32
-        expected = pytest.approx(value, rel=1e-5) if name == "train/approx_kl" else value
-        assert ours.logger.name_to_value[name] == expected, name
+    assert_logged(plain, ours)
 
 
 @pytest.mark.filterwarnings("ignore:RecurrentRPD has no teacher")
@@ -100,4 +93,5 @@ def test_teacher_in_the_place_of_the_learning_rate_is_named() -> None:
 def test_without_a_teacher_it_says_whose_training_this_is() -> None:
     with pytest.warns(UserWarning, match=r"^RecurrentRPD has no teacher and trains as RecurrentPPO\. Give it one") as warned:
         train(RecurrentRPD, "box", iterations=1)
-    assert [warning.filename for warning in warned] == [__file__]
+    # Where learn() is called
+    assert [warning.filename for warning in warned] == [inspect.getfile(train_small)]
