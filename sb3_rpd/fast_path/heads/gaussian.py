@@ -3,7 +3,6 @@
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from functools import cache
 from typing import Any, ClassVar
 
 import torch as th
@@ -18,11 +17,6 @@ from sb3_rpd.fast_path.heads.head import Evaluation, Head, ImitationGradient, Lo
 from sb3_rpd.fast_path.rows import Rows
 
 _LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
-
-
-@cache
-def _factors(action_dim: int) -> tuple[float | tuple[float, ...], ...]:
-    return -2.0, 1.0, -_LOG_SQRT_2PI * action_dim, (-0.5,) * action_dim
 
 
 class _ModeImitation(ImitationGradient):
@@ -138,15 +132,18 @@ class GaussianHead(Head):
         if log_std.stride(0) == 0:
             # The same for all rows
             log_std = log_std[:1]
+        action_dim = mean.shape[1]
+
+        def kept(values: float | tuple[float, ...]) -> th.Tensor:
+            # A plain number is made a tensor each time, which takes longer than what is done with it
+            return constant(values, mean.dtype, mean.device)
+
         deviation = actions - mean
-        minus_two, one, of_largest, minus_halves = (
-            constant(number, mean.dtype, mean.device) for number in _factors(mean.shape[1])
-        )
-        score = deviation * th.exp(log_std * minus_two)
+        score = deviation * th.exp(log_std * kept(-2.0))
         squares = deviation * score
-        # At the mean
-        largest = of_largest - log_std.sum(dim=1)
-        return LogProb(th.addmv(largest, squares, minus_halves), (score, squares.sub_(one)))
+        at_the_mean = kept(-_LOG_SQRT_2PI * action_dim) - log_std.sum(dim=1)
+        value = th.addmv(at_the_mean, squares, kept((-0.5,) * action_dim))
+        return LogProb(value, (score, squares.sub_(kept(1.0))))
 
     def add_entropy_gradient(self, of_parameters: Parameters, parameters: Parameters, weight: float) -> None:
         _, of_log_std = of_parameters
