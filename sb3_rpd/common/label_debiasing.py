@@ -26,19 +26,22 @@ class LabelDebiasing:
     imitated with its error. The reward knows better. With the advantages A, normalized over a rollout, the actions a that were
     taken, and the mean mu and standard deviation sigma of the Gaussian policy that took them, ``mean(A * (a - mu) / sigma)``
     is the gradient of the expected return for a shift of the policy's mean, in units of sigma (Williams 1992); with the
-    teacher's actions a_T as a further factor, the one for a shift by so much of them. What such a shift of the student gains,
-    the same shift of what it imitates gains, so after each rollout ::
+    teacher's actions a_T, less their mean m, as a further factor, the one for a shift by so much of them. What such a shift of
+    the student gains, the same shift of what it imitates gains, so after each rollout ::
 
         bias += step_size * (1 - success rate) * mean(A * (a - mu) / sigma) * w
-        gain += gain_step_size * (1 - success rate) * mean(A * (a - mu) / sigma * a_T / w)
+        gain += gain_step_size * (1 - success rate) * mean(A * (a - mu) / sigma * (a_T - m) / w)
 
-    with half the Box's width w, 1 where it is unbounded. A gain of -2 turns a dimension around; it stays in [-2, 1]. Other
-    errors are not corrected: a gripper that closes late, say. In dimensions that do not matter both drift a little, with the
-    errors of the advantages; the factor (1 - success rate) holds them where the student succeeds.
+    with half the Box's width w, 1 where it is unbounded. The labels are scaled about m, so that a gain does not move what the
+    offset has found: what it adds to them on average is taken from ``bias``. A dimension in which the teacher nearly always
+    says the same, such as a gripper that is open most of the time, keeps its gain. One of -2 turns a dimension around; it stays
+    in [-2, 1]. Other errors are not corrected: a gripper that closes late, say. In dimensions that do not matter both drift a
+    little, with the errors of the advantages; the factor (1 - success rate) holds them where the student succeeds.
 
     :param step_size: How far the offset moves where an action that is larger by sigma gains one standard deviation of the
         advantage, in halves of the Box's width.
-    :param gain_step_size: The same for the gain, where the teacher's actions are at the Box's bounds; 0 leaves it at 0.
+    :param gain_step_size: The same for the gain, where half of the teacher's actions are at either bound of the Box; 0 leaves
+        it at 0.
     :param start: From which part of the training on, in [0, 1). Until then the labels are the teacher's own, by which the
         student of a teacher without such an error learns faster.
     :param limit: How far outside of the Box a corrected label may be, in halves of its width: the student's mean may be
@@ -47,8 +50,8 @@ class LabelDebiasing:
     """
 
     step_size: float = 0.3
-    gain_step_size: float = 2.0
-    start: float = 0.25
+    gain_step_size: float = 4.0
+    start: float = 0.1
     limit: float = 0.5
     #: What is added to the labels, in action units, of shape (action_dim,); None before the first rollout.
     bias: np.ndarray | None = field(default=None, init=False, repr=False, compare=False)
@@ -135,8 +138,11 @@ class LabelDebiasing:
         failure_rate = 1.0 if success_rate is None or math.isnan(success_rate) else 1.0 - success_rate
         self.bias = self.bias + self.step_size * failure_rate * shift_gradients.mean(axis=0) * half_width
         if labeled.any():
-            gradient = (shift_gradients[labeled] * labels[labeled] / half_width).mean(axis=0)
-            self.gain = np.clip(self.gain + self.gain_step_size * failure_rate * gradient, *_GAIN_RANGE)
+            mean = labels[labeled].mean(axis=0)
+            gradient = (shift_gradients[labeled] * (labels[labeled] - mean) / half_width).mean(axis=0)
+            gain = np.clip(self.gain + self.gain_step_size * failure_rate * gradient, *_GAIN_RANGE)
+            self.bias -= (gain - self.gain) * mean
+            self.gain = gain
 
     def correct(self, labels: np.ndarray, action_space: spaces.Box) -> np.ndarray:
         """

@@ -35,15 +35,16 @@ def test_gradients_by_hand() -> None:
     # the advantages' mean is 3, their standard deviation sqrt((4 + 1 + 9) / 3)
     a, b, c = (advantage / math.sqrt(14 / 3) for advantage in (-2, -1, 3))
     of_offset = np.array([(a * 1.0 - b * 1.0 + c * 0.5) / 3, 4.0 * (b * 2.0 + c * 1.0) / 3])
-    # of the two that have a label
-    of_gain = np.array([(a * 1.0 * 0.5 - c * 0.5 * 1.0) / 2, (c * 1.0 * 2.0) / 4.0 / 2])
+    # of the two that have a label, which are 0.75 and 1 from their mean
+    mean = np.array([-0.25, 3.0])
+    of_gain = np.array([(a * 1.0 * 0.75 - c * 0.5 * 0.75) / 2, (a * 0.0 * 1.0 - c * 1.0 * 1.0) / 4.0 / 2])
     debiasing = LabelDebiasing(step_size=0.1, gain_step_size=0.2, start=0.0)
 
     bias, gain = update(debiasing)
-    np.testing.assert_allclose(bias, 0.1 * of_offset, rtol=1e-6)
+    np.testing.assert_allclose(bias, 0.1 * of_offset - 0.2 * of_gain * mean, rtol=1e-6)
     np.testing.assert_allclose(gain, 0.2 * of_gain, rtol=1e-6)
     bias, gain = update(debiasing, success_rate=0.75)
-    np.testing.assert_allclose(bias, 0.125 * of_offset, rtol=1e-6)
+    np.testing.assert_allclose(bias, 0.125 * of_offset - 0.25 * of_gain * mean, rtol=1e-6)
     np.testing.assert_allclose(gain, 0.25 * of_gain, rtol=1e-6)
 
 
@@ -96,12 +97,28 @@ def test_it_turns_an_axis_with_the_wrong_sign_around() -> None:
     np.testing.assert_allclose(debiasing.bias, [0.0, 0.0], atol=0.1)
 
 
+def test_a_gain_leaves_the_average_label_where_it_is() -> None:
+    debiasing = LabelDebiasing(step_size=1e-9, gain_step_size=0.5, start=0.0)
+    _, gain = update(debiasing)
+    assert np.abs(gain).min() > 0.01
+    corrected = debiasing.correct(np.array([[0.5, 4.0], [-1.0, 2.0]]), BOX)
+    np.testing.assert_allclose(corrected.mean(axis=0), [-0.25, 3.0], atol=1e-6)
+
+
+def test_a_label_that_is_always_the_same_keeps_its_gain() -> None:
+    debiasing = LabelDebiasing(start=0.0)
+    signs = np.array([1.0, -1.0])
+    debiasing.update(signs, signs[:, np.newaxis], np.ones((2, 1)), np.ones(1), progress_remaining=0.0, success_rate=None)
+    assert debiasing.gain == pytest.approx([0.0])
+    assert debiasing.bias == pytest.approx([0.3])
+
+
 def test_the_gain_is_bounded() -> None:
     for direction, bound in ((1.0, 1.0), (-1.0, -2.0)):
         debiasing = LabelDebiasing(gain_step_size=100.0, start=0.0)
         signs = np.array([1.0, -1.0])
         debiasing.update(
-            direction * signs, signs[:, np.newaxis], np.ones((2, 1)), np.ones(1), progress_remaining=0.0, success_rate=None
+            direction * signs, np.ones((2, 1)), signs[:, np.newaxis], np.ones(1), progress_remaining=0.0, success_rate=None
         )
         assert debiasing.gain == pytest.approx([bound])
 
