@@ -50,8 +50,8 @@ class LabelDebiasing:
     """
 
     step_size: float = 0.3
-    gain_step_size: float = 4.0
-    start: float = 0.1
+    gain_step_size: float = 2.0
+    start: float = 0.25
     limit: float = 0.5
     #: What is added to the labels, in action units, of shape (action_dim,); None before the first rollout.
     bias: np.ndarray | None = field(default=None, init=False, repr=False, compare=False)
