@@ -49,7 +49,11 @@ def _aggregating(world: World) -> dict[str, Any]:
 
 
 def _recommended(world: World) -> dict[str, Any]:
-    return recommended(world.coefs["mse"])
+    return recommended(world.coefs["mse"], world.final_coef)
+
+
+def _undebiased(world: World) -> dict[str, Any]:
+    return {**_recommended(world), "label_debiasing": None}
 
 
 def _only(name: str) -> Callable[[World], dict[str, Any]]:
@@ -70,9 +74,10 @@ METHODS: Mapping[str, Method] = {
     "directional": Method("directional, shut off", RPD, _directional),
     "dagger": Method("DAgger", DAgger, _aggregating),
     "recommended": Method("RPD, recommended", RPD, _recommended),
+    "undebiased": Method("RPD, recommended but de-biasing", RPD, _undebiased),
     "annealed": Method("only annealed", RPD, _only("imitation_coef")),
     "debiased": Method("only de-biased", RPD, _only("label_debiasing")),
     "remembering": Method("only with a memory", RPD, _only("label_memory")),
 }
-#: Those that are one part of the recommended setting.
-PARTS = ("annealed", "debiased", "remembering")
+#: Those that take the recommended setting apart.
+PARTS = ("undebiased", "annealed", "debiased", "remembering")

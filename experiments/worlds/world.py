@@ -31,6 +31,7 @@ class World:
     :param selection_episodes: Over how many episodes each time.
     :param evaluation_episodes: Over how many held-out episodes the results are counted.
     :param policy: The class of the student's policy.
+    :param final_coef: At what the recommended setting's coefficient ends; None is a tenth of that at the beginning.
     :param identify_teacher: ``identify_teacher(error)`` tells a teacher that is read from a file from others; it stands in the
         results of its runs.
     :param task_settings: What tasks of our own are made with, by task; it is among the settings of their runs.
@@ -51,5 +52,6 @@ class World:
     selection_episodes: int
     evaluation_episodes: int
     policy: str = "MlpPolicy"
+    final_coef: float | None = None
     identify_teacher: Callable[[str], str] | None = None
     task_settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

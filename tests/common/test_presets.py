@@ -9,10 +9,12 @@ from sb3_rpd.common.label_memory import LabelMemory
 from sb3_rpd.common.schedules import TrainingProgress
 
 
-def test_the_coefficient_goes_to_a_tenth() -> None:
-    coef = recommended(2.0)["imitation_coef"]
-    ends = [coef(TrainingProgress(remaining, 0, None, None)) for remaining in (1.0, 0.5, 0.0)]
-    assert ends == pytest.approx([2.0, 1.1, 0.2])
+@pytest.mark.parametrize(
+    ("arguments", "expected"), [((2.0,), [2.0, 1.1, 0.2]), ((2.0, 0.5), [2.0, 1.25, 0.5]), ((2.0, 0.0), [2.0, 1.0, 0.0])]
+)
+def test_the_coefficient_goes_down(arguments: tuple[float, ...], expected: list[float]) -> None:
+    coef = recommended(*arguments)["imitation_coef"]
+    assert [coef(TrainingProgress(remaining, 0, None, None)) for remaining in (1.0, 0.5, 0.0)] == pytest.approx(expected)
 
 
 def test_each_model_has_its_own() -> None:
