@@ -74,7 +74,7 @@ METHODS: Mapping[str, Method] = {
     "directional": Method("directional, shut off", RPD, _directional),
     "dagger": Method("DAgger", DAgger, _aggregating),
     "recommended": Method("RPD, recommended", RPD, _recommended),
-    "undebiased": Method("RPD, recommended but de-biasing", RPD, _undebiased),
+    "undebiased": Method("RPD, recommended without de-biasing", RPD, _undebiased),
     "annealed": Method("only annealed", RPD, _only("imitation_coef")),
     "debiased": Method("only de-biased", RPD, _only("label_debiasing")),
     "remembering": Method("only with a memory", RPD, _only("label_memory")),

@@ -103,7 +103,7 @@ MANISKILL2 = (
 )
 
 _VLA_STEPS = 100_000
-#: Where de-biasing may be more than the teacher needs.
+#: De-biasing hurts the students of a VLA that errs differently in each state, and may help where its camera was moved.
 _VLA_METHODS = (*_FEW, "undebiased")
 
 

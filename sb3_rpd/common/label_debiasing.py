@@ -138,6 +138,7 @@ class LabelDebiasing:
         failure_rate = 1.0 if success_rate is None or math.isnan(success_rate) else 1.0 - success_rate
         self.bias = self.bias + self.step_size * failure_rate * shift_gradients.mean(axis=0) * half_width
         if labeled.any():
+            # About the mean of the labels, which stays where the offset has it
             mean = labels[labeled].mean(axis=0)
             gradient = (shift_gradients[labeled] * (labels[labeled] - mean) / half_width).mean(axis=0)
             gain = np.clip(self.gain + self.gain_step_size * failure_rate * gradient, *_GAIN_RANGE)
