@@ -7,7 +7,6 @@ they achieve, and says what they are in a model card. Ended and started again, i
 
 import argparse
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import torch as th
 from experiments.vla.card import write_card
 from experiments.vla.evaluation import SELECTION_SEED, UNNORM_KEY, Results
 from experiments.vla.objective import FromScratch
+from experiments.vla.progress import show
 from experiments.vla.recording import record_demonstrations
 from experiments.vla.tasks import IMAGE_SIZE, TASKS
 from sb3_rpd.finetuning import FineTuning, Recipe, finetune
@@ -114,11 +114,6 @@ def main(arguments: Any = None) -> None:
             shutil.copytree(checkpoint, folder)
         write_card(folder, checkpoint, training, results, options.episodes)
         show(f"{folder}: {checkpoint.name}, with a model card")
-
-
-def show(line: str) -> None:
-    """:param line: To be printed at once, with the time."""
-    print(time.strftime("%H:%M:%S"), line, flush=True)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ from experiments.vla.tasks import TASKS, make_env
 from sb3_rpd.demonstrations import ActionNoise, MoreNearCube, Recording, record
 from sb3_rpd.envs import CubeJumpWrapper, human_frame, privileged_state
 
-# the hand's orientation matters less than its position, and fingers do nothing but fumble
-_NOISE = ActionNoise(levels=(0.0, 0.3, 0.6, 1.0, 0.6), weights=(1, 1, 1, 0.5, 0.5, 0.5, 0), gripper_flips=0.08)
+#: What leads astray. The hand's orientation matters less than its position, and fingers do nothing but fumble.
+NOISE = ActionNoise(levels=(0.0, 0.3, 0.6, 1.0, 0.6), weights=(1, 1, 1, 0.5, 0.5, 0.5, 0), gripper_flips=0.08)
 
 
 def record_demonstrations(folder: Path, episodes: Mapping[str, int], show: Callable[[str], None]) -> None:
@@ -35,7 +35,7 @@ def record_demonstrations(folder: Path, episodes: Mapping[str, int], show: Calla
             teacher=TASKS[name].teacher,
             episodes=count,
             observation={"human": human_frame, "state": privileged_state},
-            noise=_NOISE,
+            noise=NOISE,
             keep=MoreNearCube(),
             progress=report,
         )
