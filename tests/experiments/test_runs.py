@@ -27,7 +27,7 @@ def test_errors_and_methods_are_known(suite: str) -> None:
 
 def test_a_task_of_our_own_that_is_changed_makes_other_settings() -> None:
     by_method = {run.method: run for run in runs_of("maniskill2") if run.task == "LiftCubeHigher-v0"}
-    for method in (TEACHER, "ppo", "rpd"):
+    for method in (TEACHER, "ppo", "recommended"):
         assert settings_of(by_method[method])["task"] == {"goal_height": 0.23}
     assert all("task" not in settings_of(run) for run in runs_of("maniskill2") if run.task == "LiftCube-v0")
 
@@ -62,5 +62,5 @@ def test_seeds_come_one_after_the_other_and_teachers_first() -> None:
 def test_ppo_is_beside_each_row_at_the_same_budget() -> None:
     for suite in SUITES:
         for row in ROWS[suite]:
-            assert {"ppo", "rpd"} <= set(row.methods)
+            assert {"ppo", "rpd", "recommended", "undebiased"} & set(row.methods) > {"ppo"}
             assert {row.run(method, 3).steps for method in row.methods} == {row.steps}
