@@ -11,7 +11,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.input_tracker import REPLACED, TeacherInputTracker, View, copied, has_same_values
 from sb3_rpd.common.label_choice import LabelChoice
-from sb3_rpd.common.labeling import RolloutLabeling
+from sb3_rpd.common.rollout_labeling import RolloutLabeling
 from sb3_rpd.common.teacher_inputs import TeacherInputReader
 from sb3_rpd.common.type_aliases import TeacherInfo
 from sb3_rpd.common.wrappers import UNREAD

@@ -21,10 +21,12 @@ from sb3_rpd.common.callbacks import CollectingGuard, LabelingCallback
 from sb3_rpd.common.errors import TeacherError
 from sb3_rpd.common.input_tracker import TeacherInputTracker, View, copied
 from sb3_rpd.common.label_choice import LabelChoice
-from sb3_rpd.common.labeling import Labeler, LabelStatistics, RolloutLabeling
+from sb3_rpd.common.label_statistics import LabelStatistics
+from sb3_rpd.common.labeling import Labeler
 from sb3_rpd.common.loss_names import make_imitation_loss
 from sb3_rpd.common.losses import ImitationLoss
 from sb3_rpd.common.misleading_reward import MisleadingRewardWatch
+from sb3_rpd.common.rollout_labeling import RolloutLabeling
 from sb3_rpd.common.schedules import ConstantCoef, make_coef_schedule
 from sb3_rpd.common.teacher import Teacher
 from sb3_rpd.common.teacher_inputs import TeacherInputReader

@@ -13,7 +13,9 @@ from gymnasium import spaces
 
 from sb3_rpd.common.buffers import TeacherRolloutBuffer
 from sb3_rpd.common.errors import TeacherError
-from sb3_rpd.common.labeling import Labeler, LabelQueries, LabelStatistics, RolloutLabeling
+from sb3_rpd.common.label_statistics import LabelStatistics
+from sb3_rpd.common.labeling import Labeler, LabelQueries
+from sb3_rpd.common.rollout_labeling import RolloutLabeling
 from sb3_rpd.common.teacher import Teacher, TeacherOutput
 from sb3_rpd.teachers.function import FunctionTeacher
 

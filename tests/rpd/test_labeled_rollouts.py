@@ -15,7 +15,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from toy_envs import ACTION_SPACES, NamingTeacher, SpacesEnv, naming_env, scripted_teacher
 
 from sb3_rpd import RPD, TeacherActionWrapper
-from sb3_rpd.common import labeling
+from sb3_rpd.common import label_statistics
 from sb3_rpd.common.gates import SuccessGate
 from sb3_rpd.common.schedules import CosineCoef
 
@@ -137,7 +137,7 @@ class FrameCensus(BaseCallback):
 
 
 def test_quick_teacher_is_asked_in_place_until_it_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(labeling, "QUICK_BATCH_SECONDS", 0.5)
+    monkeypatch.setattr(label_statistics, "QUICK_BATCH_SECONDS", 0.5)
     in_place: list[list[bool]] = []
     teach = NamingTeacher().predict
 

@@ -17,7 +17,8 @@ from torch.distributions import Bernoulli, Categorical
 from torch.nn import functional as F
 
 from sb3_rpd.common.cached_tensors import constant
-from sb3_rpd.common.losses import KL, MIN_TEACHER_PROBABILITY, NLL, ImitationLoss
+from sb3_rpd.common.losses import KL, NLL, ImitationLoss
+from sb3_rpd.common.losses.divergence import MIN_TEACHER_PROBABILITY
 from sb3_rpd.fast_path.heads.categoricals import Categoricals
 from sb3_rpd.fast_path.heads.divergence import KLImitation
 from sb3_rpd.fast_path.heads.head import Evaluation, Head, ImitationGradient, LogProb, Outputs, Parameters

@@ -8,7 +8,8 @@ import torch as th
 from toy_heads import HEADS, ToyHead
 from toy_minibatches import assert_equal_to_rounding, fast_gradient, make_rows, plain_gradient, settings
 
-from sb3_rpd.common.losses import KL, MIN_TEACHER_PROBABILITY
+from sb3_rpd.common.losses import KL
+from sb3_rpd.common.losses.divergence import MIN_TEACHER_PROBABILITY
 from sb3_rpd.fast_path.heads.divergence import KLImitation
 from sb3_rpd.fast_path.heads.head import Evaluation, Outputs, Parameters
 from sb3_rpd.fast_path.rows import Rows
