@@ -91,7 +91,8 @@ def _evaluate_teacher_alone(run: Run) -> dict[str, Any]:
     assert run.error is not None
     world = WORLDS[run.suite]
     env = world.make_env(run.task, run.error, run.reward, world.n_envs, EVALUATION_SEED)
-    teacher = world.make_teacher(run.task, run.error, EVALUATION_SEED)
+    make_teacher = world.make_acting_teacher or world.make_teacher
+    teacher = make_teacher(run.task, run.error, EVALUATION_SEED)
     evaluation = evaluate_teacher(teacher, env, world.evaluation_episodes, seed=EVALUATION_SEED)
     env.close()
     return {"last": _as_json(evaluation)}

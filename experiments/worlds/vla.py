@@ -59,8 +59,8 @@ def checkpoint(error: str) -> Path:
     return FOLDER / ("weak" if error == "weak" else "good")
 
 
-def make_teacher(task: str, error: str, seed: int) -> Teacher:
-    return OpenVLATeacher(checkpoint(error), UNNORM_KEY, device="cpu", decode="mean")
+def make_teacher(task: str, error: str, seed: int, *, decode: str) -> Teacher:
+    return OpenVLATeacher(checkpoint(error), UNNORM_KEY, device="cpu", decode=decode)
 
 
 def identify_teacher(error: str) -> str:
@@ -71,7 +71,9 @@ def identify_teacher(error: str) -> str:
 VLA = replace(
     MANISKILL2,
     make_env=partial(make_env, obs="state"),
-    make_teacher=make_teacher,
+    # a mean is the better label, the likeliest word the better action: means of "open" and "closed" are neither
+    make_teacher=partial(make_teacher, decode="mean"),
+    make_acting_teacher=partial(make_teacher, decode="greedy"),
     identify_teacher=identify_teacher,
     errors={
         "none": "the VLA, by the camera that it was trained on",

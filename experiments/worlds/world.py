@@ -35,6 +35,8 @@ class World:
     :param identify_teacher: ``identify_teacher(error)`` tells a teacher that is read from a file from others; it stands in the
         results of its runs.
     :param task_settings: What tasks of our own are made with, by task; it is among the settings of their runs.
+    :param make_acting_teacher: As ``make_teacher``, for a teacher that acts by itself and decodes its actions otherwise then;
+        None where it does not.
     """
 
     make_env: Callable[[str, str | None, str, int, int], VecEnv]
@@ -55,3 +57,4 @@ class World:
     final_coef: float | None = None
     identify_teacher: Callable[[str], str] | None = None
     task_settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    make_acting_teacher: Callable[[str, str, int], Teacher] | None = None

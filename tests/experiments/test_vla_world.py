@@ -1,6 +1,7 @@
 """The suites of the VLA: its cameras, the variation, what student and teacher are shown, which network it was."""
 
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from sb3_rpd import TeacherActionWrapper
 from sb3_rpd.envs import human_frame, make_maniskill2_env, make_maniskill2_vec_env, privileged_state
 from sb3_rpd.evaluation import evaluate_teacher
 from sb3_rpd.teachers import ScriptedTeacher, maniskill2
+from sb3_rpd.teachers.openvla import make_tiny_openvla
 
 
 def test_the_camera_is_moved_as_far_as_it_is_said() -> None:
@@ -63,3 +65,13 @@ def test_the_other_cube_can_be_lifted(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     assert evaluate_teacher(ScriptedTeacher("LiftCube-v0"), env, 4, seed=0).successes == 4
     env.close()
+
+
+def test_the_teacher_labels_with_means_and_acts_greedily(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_tiny_openvla(tmp_path)
+    monkeypatch.setattr(vla, "checkpoint", lambda error: tmp_path)
+    monkeypatch.setattr(vla, "UNNORM_KEY", "bridge_orig")
+    for world in (vla.VLA, vla.VLA_IMAGES):
+        assert world.make_acting_teacher is not None
+        labeling, acting = (make("LiftCube-v0", "none", 0) for make in (world.make_teacher, world.make_acting_teacher))
+        assert (labeling.decode, acting.decode) == ("mean", "greedy")  # type: ignore[attr-defined]
