@@ -24,6 +24,9 @@ from sb3_rpd.evaluation.aggregates import (
     stratified_bootstrap,
 )
 
+#: Methods that the others are to beat, and what they are called within a sentence.
+_BASELINES = {"ppo": "PPO", "rpd": "the paper's RPD"}
+
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """:return: A table."""
@@ -66,23 +69,17 @@ def of_methods(collected: Collected, methods: Sequence[str], rows: Sequence[Row]
     def scores(method: str, score: Score) -> list[np.ndarray]:
         return [collected.scores(row, method, score) for row in rows]
 
+    baselines = [method for method in _BASELINES if method in methods]
     lines = []
     for method in methods:
         best = scores(method, best_success)
         cells = [_estimated(best), _estimated(scores(method, last_success))]
-        for other in ("ppo", "rpd"):
+        for other in baselines:
             cells.append("" if method == other else _improvement(best, scores(other, best_success)))
         queries = np.mean([np.mean(collected.scores(row, method, lambda result: result["queries"])) for row in rows])
         lines.append([label(method), *cells, f"{queries:,.0f}"])
-    head = [
-        "",
-        "best policy",
-        "last policy",
-        "better than PPO",
-        "better than the paper's RPD",
-        "states the teacher is asked about",
-    ]
-    return markdown(head, lines)
+    better = [f"better than {_BASELINES[method]}" for method in baselines]
+    return markdown(["", "best policy", "last policy", *better, "states the teacher is asked about"], lines)
 
 
 def of_steps_to_half(collected: Collected, methods: Sequence[str]) -> str:
