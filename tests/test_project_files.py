@@ -110,7 +110,7 @@ def test_files_that_contributing_names_exist() -> None:
     text = read("CONTRIBUTING.md")
     folders = ("", "sb3_rpd/", "sb3_rpd/fast_path/", "tests/fast_path/", ".github/workflows/")
     names = set(re.findall(r"`([\w./-]+(?:\.(?:py|md|cfg|cff|txt|yml)|/))`", text))
-    assert {"setup.cfg", "sb3_rpd/common/losses.py", "tests/servers/", "applicability.py"} <= names
+    assert {"setup.cfg", "sb3_rpd/common/losses/", "tests/servers/", "applicability.py"} <= names
     missing = {name for name in names if not any((ROOT / folder / name).exists() for folder in folders)}
     assert not missing
 
