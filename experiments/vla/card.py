@@ -10,7 +10,8 @@ from sb3_rpd.finetuning import FineTuning
 _CARD = """# A small VLA for ManiSkill2's cube
 
 OpenVLA's architecture and layout in small, trained from scratch on a CPU by `make vla` of sb3_rpd. One scene (LiftCube-v0), by
-the human camera at 224 pixels; control mode `pd_ee_delta_pose`; instructions "lift up the cube" and "push the cube away".
+the human camera at 224 pixels, moved by up to 5 cm; control mode `pd_ee_delta_pose`; instructions "lift up the cube" and
+"push the cube away".
 
 ```text
 OpenVLATeacher("{folder}", unnorm_key="{key}")
@@ -18,7 +19,7 @@ OpenVLATeacher("{folder}", unnorm_key="{key}")
 
 | | |
 |---|---|
-| demonstrations | {trajectories} episodes, {transitions} frames: scripted controllers, noise, fumbling fingers, moved cubes |
+| demonstrations | {trajectories} episodes, {transitions} frames: scripted controllers, noise, fumbling fingers, moved cubes and cameras |
 | training | {step} of {steps} steps, {batch} frames each, cosine learning rate from {rate} |
 | held-out episodes | {token_error:.0%} of the words wrong, action error {action_error:.3f} (2 is the width of the data) |
 
@@ -26,8 +27,8 @@ OpenVLATeacher("{folder}", unnorm_key="{key}")
 |---|---|---|---|
 {rows}
 
-It errs as VLAs do, systematically: not all that its teachers knew is in the picture. Outside of this scene and camera it is of
-no use.
+It errs as VLAs do, systematically: not all that its teachers knew is in the picture. Outside of this scene, or by a camera
+that is farther away, it is of no use.
 """
 
 

@@ -17,10 +17,10 @@ import torch as th
 
 from experiments.vla.evaluation import EVALUATION_SEED, UNNORM_KEY, Results
 from experiments.vla.progress import show
-from experiments.vla.recording import NOISE
-from experiments.vla.tasks import TASKS, make_env
+from experiments.vla.recording import NOISE, make_recording_env
+from experiments.vla.tasks import TASKS
 from sb3_rpd.demonstrations import MoreNearCube, Recording, record
-from sb3_rpd.envs import CubeJumpWrapper, human_frame, privileged_state
+from sb3_rpd.envs import human_frame
 from sb3_rpd.finetuning import Recipe, finetune
 from sb3_rpd.training.run import train
 from sb3_rpd.training.settings import read_settings
@@ -68,7 +68,7 @@ def record_student(student: Path, folder: Path, episodes: int) -> None:
         if recording.episodes % 20 == 0 or recording.episodes == recording.wanted:
             show(f"{recording.episodes} of {recording.wanted} episodes, {recording.frames} frames")
 
-    env = CubeJumpWrapper(make_env("lift", offered={"privileged": privileged_state}))
+    env = make_recording_env("lift")
     record(
         env,
         folder,

@@ -22,6 +22,7 @@ QUESTIONS: dict[str, dict[str, Any]] = {
     "lift, told to push": {"task": "lift", "instruction": TASKS["push"].instruction},
     "push, told to lift": {"task": "push", "instruction": TASKS["lift"].instruction},
     "lift, told what it has never heard": {"task": "lift", "instruction": "to the up"},
+    "lift, camera moved by 6 cm": {"task": "lift", "camera": moved_camera(0.06)},
     "lift, camera moved by 16 cm": {"task": "lift", "camera": moved_camera(0.16)},
 }
 

@@ -1,14 +1,32 @@
-"""Demonstrations for the VLA: a controller's labels in states that noise, fumbling fingers and a jumping cube lead to."""
+"""
+Demonstrations for the VLA: a controller's labels in states that noise, fumbling fingers and a jumping cube lead to, by a
+camera that is somewhat elsewhere in each episode.
+"""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
 
 from experiments.vla.tasks import TASKS, make_env
 from sb3_rpd.demonstrations import ActionNoise, MoreNearCube, Recording, record
-from sb3_rpd.envs import CubeJumpWrapper, human_frame, privileged_state
+from sb3_rpd.envs import CameraMoveWrapper, CubeJumpWrapper, human_frame, privileged_state
 
 #: What leads astray. The hand's orientation matters less than its position, and fingers do nothing but fumble.
 NOISE = ActionNoise(levels=(0.0, 0.3, 0.6, 1.0, 0.6), weights=(1, 1, 1, 0.5, 0.5, 0.5, 0), gripper_flips=0.08)
+
+#: By how much the camera is moved, in meters. A network that has seen only one place of it takes each pixel for granted: moved
+#: by 3 cm it is blind.
+CAMERA_MOVES = 0.05
+
+
+def make_recording_env(task: str) -> gym.Env[Any, Any]:
+    """
+    :param task: One of ``TASKS``.
+    :return: The scene in which it is recorded.
+    """
+    return CameraMoveWrapper(CubeJumpWrapper(make_env(task, offered={"privileged": privileged_state})), CAMERA_MOVES)
 
 
 def record_demonstrations(folder: Path, episodes: Mapping[str, int], show: Callable[[str], None]) -> None:
@@ -28,7 +46,7 @@ def record_demonstrations(folder: Path, episodes: Mapping[str, int], show: Calla
                     f"{recording.successes} successes in spite of the noise"
                 )
 
-        env = CubeJumpWrapper(make_env(name, offered={"privileged": privileged_state}))
+        env = make_recording_env(name)
         record(
             env,
             folder,

@@ -5,6 +5,7 @@ from sb3_rpd.envs.cube_state import CubeState
 from sb3_rpd.envs.maniskill2 import (
     ASSET_FREE_TASKS,
     INSTRUCTIONS,
+    CameraMoveWrapper,
     CubeJumpWrapper,
     make_maniskill2_env,
     make_maniskill2_vec_env,
@@ -19,6 +20,7 @@ __all__ = [
     "ASSET_FREE_TASKS",
     "INSTRUCTIONS",
     "PAPER_TASKS",
+    "CameraMoveWrapper",
     "CameraView",
     "CubeJumpWrapper",
     "CubeState",
