@@ -19,7 +19,7 @@ OpenVLATeacher("{folder}", unnorm_key="{key}")
 
 | | |
 |---|---|
-| demonstrations | {trajectories} episodes, {transitions} frames: scripted controllers, noise, fumbling fingers, moved cubes and cameras |
+| demonstrations | {trajectories} episodes, {transitions} frames: noise, fumbling fingers, moved cubes and cameras |
 | training | {step} of {steps} steps, {batch} frames each, cosine learning rate from {rate} |
 | held-out episodes | {token_error:.0%} of the words wrong, action error {action_error:.3f} (2 is the width of the data) |
 

@@ -27,6 +27,7 @@ from sb3_rpd.common.wording import cut
 from sb3_rpd.common.wrappers import ObservationSource, TeacherActionWrapper
 from sb3_rpd.demonstrations import FORMATS, ActionNoise, MoreNearCube, Recording, record
 from sb3_rpd.envs import (
+    CameraMoveWrapper,
     CubeJumpWrapper,
     camera_frame,
     make_maniskill2_env,
@@ -93,6 +94,11 @@ def add(commands: Commands) -> None:
     task.add_argument("--size", type=int, help=f"side of the images in pixels; without it, the student's, or {_IMAGE_SIZE}")
     task.add_argument("--max-steps", type=int, help="time limit of an episode, in place of the task's own")
     task.add_argument("--move-cube", type=float, help="share of the episodes in which the cube jumps")
+    task.add_argument(
+        "--move-camera",
+        type=float,
+        help=f"how far the {HUMAN_CAMERA} camera may be from its place, anew in each episode, in meters",
+    )
     parser.set_defaults(run=run)
 
 
@@ -143,9 +149,13 @@ def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> No
     if len(arguments.keep) > 2:
         parser.error("--keep takes one share, or two: that of all states, and that of those near the cube")
     if arguments.task is None:
-        for name in ("camera", "size", "max_steps", "move_cube"):
+        for name in ("camera", "size", "max_steps", "move_cube", "move_camera"):
             if getattr(arguments, name) is not None:
                 parser.error(f"--{name.replace('_', '-')} goes with --task: --env is made as it is")
+    elif arguments.move_camera and arguments.camera not in (None, HUMAN_CAMERA):
+        parser.error(
+            f"--move-camera moves the {HUMAN_CAMERA} camera, and --camera is {arguments.camera}: leave one of them out"
+        )
     elif not (arguments.teacher or arguments.student or arguments.task in SCRIPTED_TASKS):
         parser.error(f"{arguments.task} has no scripted controller: name a --teacher or a --student")
 
@@ -184,6 +194,8 @@ def _make_env(
 def _wrap(env: gym.Env[Any, Any], arguments: argparse.Namespace) -> gym.Env[Any, Any]:
     if arguments.move_cube:
         env = CubeJumpWrapper(env, arguments.move_cube)
+    if arguments.move_camera:
+        env = CameraMoveWrapper(env, arguments.move_camera)
     if arguments.student:
         return env
     offered: dict[str, ObservationSource] = {"privileged": privileged_state} if arguments.task in SCRIPTED_TASKS else {}

@@ -73,6 +73,21 @@ def test_the_scripted_controller_acts_in_a_task(tmp_path):
 
 @pytest.mark.maniskill2
 @pytest.mark.rendering
+def test_the_camera_is_elsewhere_in_each_episode(tmp_path):
+    command = "--task LiftCube-v0 --episodes 2 --size 32 --max-steps 1"
+    differences = []
+    for name, move in (("still", []), ("moved", ["--move-camera", "0.1"])):
+        assert run(*command.split(), *move, "--to", str(tmp_path / name)) == 0
+        frames = read_demonstrations(tmp_path / name)
+        differences.append(np.abs(frames.image(0).astype(int) - frames.image(1)).mean())
+    assert "CameraMoveWrapper(0.1)" in recorded(tmp_path / "moved")["env"]
+    # the cube is elsewhere in both, but table and robot only where the camera has moved
+    still, moved = differences
+    assert moved > 3 * still, differences
+
+
+@pytest.mark.maniskill2
+@pytest.mark.rendering
 @pytest.mark.parametrize("obs", ["state", "rgb"])
 def test_a_student_acts_in_a_task_as_it_was_trained(obs, tmp_path):
     env = make_maniskill2_env("LiftCube-v0", obs, image_size=48)
@@ -96,6 +111,10 @@ def test_a_student_acts_in_a_task_as_it_was_trained(obs, tmp_path):
         (["--task", "LiftCube-v0"], "--to"),
         (["--task", "PegInsertionSide-v0", "--to", "demos"], "has no scripted controller: name a --teacher or a --student"),
         (["--task", "LiftCube-v0", "--to", "demos", "--vec-normalize", "x.pkl"], "--vec-normalize is a student's"),
+        (
+            ["--task", "LiftCube-v0", "--to", "demos", "--camera", "base_camera", "--move-camera", "0.1"],
+            "--move-camera moves the human camera, and --camera is base_camera",
+        ),
         (["--env", "os:getcwd", "--to", "demos"], "one gymnasium environment is needed"),
         (["--env", "toy_painted_env:PaintedEnv", "--to", "demos", "--size", "64"], "--size goes with --task"),
         (["--env", "toy_painted_env:PaintedEnv", "--to", "demos", "--keep", "1,1,1"], "--keep takes one share, or two"),
