@@ -69,6 +69,9 @@ def page(collected: Collected, folder: Path) -> str:
     parts = [f"# {TITLES[suite]}\n", _about(collected)]
     notes = NOTES / f"{suite}.md"
     parts += [notes.read_text()] if notes.is_file() else []
+    for picture in folder.glob(f"{suite}-*-methods-*.png"):
+        # Of an earlier report, over other sets of methods
+        picture.unlink()
     for compared, rows in collected.comparisons():
         name = f"{suite}-{len(compared)}-methods"
         figures.intervals(collected, compared, rows, folder / f"{name}-intervals.png")

@@ -22,7 +22,7 @@ from sb3_rpd.teachers import OpenVLATeacher
 #: The folder that ``make vla`` wrote, with the checkpoints "good" and "weak".
 FOLDER = Path(os.environ.get("SB3_RPD_VLA", "runs/vla"))
 
-#: What the VLA was not trained on: a smaller cube of another color, and a block of the old one beside it; meters.
+#: What the VLA was not trained on: a smaller cube of another color, and a block beside it; meters.
 VARIATIONS: Mapping[str, Mapping[str, float]] = {"LiftOtherCube-v0": {"cube_half_size": 0.015, "distance": 0.09}}
 
 _MOVES = (0.03, 0.06, 0.10, 0.16)

@@ -13,14 +13,13 @@ from mani_skill2.envs.pick_and_place.pick_cube import LiftCubeEnv  # noqa: E402 
 from sapien.core import Pose  # noqa: E402
 
 _SETTINGS = VARIATIONS["LiftOtherCube-v0"]
-_ORANGE, _RED = (1.0, 0.45, 0.0), (1.0, 0.0, 0.0)
+_ORANGE, _BLUE = (1.0, 0.45, 0.0), (0.0, 0.0, 1.0)
 
 
 @register_env("LiftOtherCube-v0", max_episode_steps=200)
 class LiftOtherCubeEnv(LiftCubeEnv):
     """
-    The cube is 3 cm wide and orange. A red one, as wide and as red as the one that the VLA knows, is fixed 9 cm from it on
-    the side of the robot.
+    The cube is 3 cm wide and orange, not 4 cm and red. A blue one of 4 cm is fixed 9 cm from it on the side of the robot.
     """
 
     block_half_size = 0.02
@@ -31,7 +30,7 @@ class LiftOtherCubeEnv(LiftCubeEnv):
         self.obj = self._build_cube(self.cube_half_size, color=_ORANGE)
         self.goal_site = self._build_sphere_site(self.goal_thresh)
         half_size = np.array([self.block_half_size] * 3, np.float32)
-        self.block = self._build_cube(half_size, color=_RED, name="block", static=True)
+        self.block = self._build_cube(half_size, color=_BLUE, name="block", static=True)
 
     def _initialize_actors(self) -> None:
         super()._initialize_actors()
