@@ -2,26 +2,16 @@
 
 import json
 import os
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from experiments.runs import Run
 from experiments.train import settings_of
+from experiments.worlds import WORLDS
 
 #: Where they are kept, and committed.
 RESULTS = Path(__file__).parent / "results"
-
-
-class Finished(NamedTuple):
-    """
-    :param run: What was done.
-    :param result: What came of it: see ``experiments.train.train``.
-    """
-
-    run: Run
-    result: dict[str, Any]
 
 
 def path_of(run: Run, folder: Path = RESULTS) -> Path:
@@ -68,16 +58,21 @@ def find(run: Run, folder: Path = RESULTS) -> dict[str, Any] | None:
     return content if content["settings"] == json.loads(json.dumps(settings_of(run))) else None
 
 
-def finished(runs: list[Run], folder: Path = RESULTS) -> Iterator[Finished]:
+def is_done(run: Run, folder: Path = RESULTS) -> bool:
     """
-    :param runs: The runs that are wanted.
+    :param run: The run.
     :param folder: Where the results are.
-    :return: Those of them that have a result.
+    :return: Whether it has a result, with the teacher that is there now if that is read from a file. Where there is no such
+        file, any teacher's result counts: nothing could be run in its place.
     """
-    for run in runs:
-        result = find(run, folder)
-        if result is not None:
-            yield Finished(run, result)
+    result = find(run, folder)
+    identify = WORLDS[run.suite].identify_teacher
+    if result is None or identify is None or run.error is None:
+        return result is not None
+    try:
+        return bool(result["teacher"] == identify(run.error))
+    except FileNotFoundError:
+        return True
 
 
 def clear_unfinished(suite: str, folder: Path = RESULTS) -> None:

@@ -8,7 +8,7 @@ Do the runs that are missing.
     python -m experiments.run fast --steps 1600 --results runs/trial      # does it run? too short to learn anything
 
 It may be killed at any moment and started again: a result is written when its run is complete, and a run whose result is
-there is not done again, unless its declared settings have changed.
+there is not done again, unless its declared settings have changed, or the network that its teacher is.
 """
 
 import argparse
@@ -30,7 +30,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch as th
 
-from experiments.results import RESULTS, clear_unfinished, find, path_of, write
+from experiments.results import RESULTS, clear_unfinished, is_done, path_of, write
 from experiments.runs import Run, runs_of
 from experiments.train import train
 from experiments.worlds import WORLDS
@@ -111,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         and (options.seeds is None or run.seed in options.seeds)
         and (options.only is None or options.only in str(path_of(run, Path())))
     ]
-    missing = [run for run in wanted if find(run, options.results) is None]
+    missing = [run for run in wanted if not is_done(run, options.results)]
     if options.list:
         for run in missing:
             print(f"missing: {path_of(run, Path())}")

@@ -125,6 +125,21 @@ def test_result_is_found_again_until_its_settings_change(
     assert results.find(QUICK, tmp_path) is None
 
 
+def test_result_of_another_network_is_not_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(error: str) -> str:
+        raise FileNotFoundError
+
+    ppo = replace(QUICK, method="ppo", error=None)
+    results.write(QUICK, {"teacher": "a1"}, tmp_path)
+    results.write(ppo, {}, tmp_path)
+    for identify, is_done in ((None, True), (lambda error: "a1", True), (lambda error: "b2", False), (gone, True)):
+        monkeypatch.setitem(WORLDS, "fast", replace(WORLDS["fast"], identify_teacher=identify))
+        assert results.is_done(QUICK, tmp_path) == is_done
+        # what has no teacher does not depend on it
+        assert results.is_done(ppo, tmp_path)
+    assert not results.is_done(replace(QUICK, seed=1), tmp_path)
+
+
 def test_interrupted_write_leaves_no_result(
     quick_result: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
