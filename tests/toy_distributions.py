@@ -1,4 +1,4 @@
-"""Students' distributions and teachers' labels from a few numbers, in float64."""
+"""Students' distributions and teachers' labels from a few numbers, and a loss of them, in float64."""
 
 import torch as th
 from stable_baselines3.common.distributions import DiagGaussianDistribution, StateDependentNoiseDistribution
@@ -29,3 +29,8 @@ def gsde(mean, std=1.0, squash_output=True):
     # SB3 adds epsilon to the variance
     log_std = 0.5 * th.log(th.full((1, mean.shape[1]), float(std), dtype=th.float64) ** 2 - 1e-6)
     return distribution.proba_distribution(mean, log_std, features)
+
+
+def evaluate(loss, distribution, labels, ratio=None, clip_range=0.2):
+    ratio = th.ones(len(labels.actions), dtype=th.float64) if ratio is None else ratio
+    return loss(distribution, labels, ratio, clip_range)

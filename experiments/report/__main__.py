@@ -69,7 +69,7 @@ def page(collected: Collected, folder: Path) -> str:
     parts = [f"# {TITLES[suite]}\n", _about(collected)]
     notes = NOTES / f"{suite}.md"
     parts += [notes.read_text()] if notes.is_file() else []
-    for picture in folder.glob(f"{suite}-*-methods-*.png"):
+    for picture in folder.glob(f"{suite}-[0-9]*-methods-*.png"):
         # Of an earlier report, over other sets of methods
         picture.unlink()
     for compared, rows in collected.comparisons():

@@ -16,38 +16,14 @@ from experiments.vla.card import write_card
 from experiments.vla.evaluation import SELECTION_SEED, UNNORM_KEY, Results
 from experiments.vla.objective import FromScratch
 from experiments.vla.progress import show
-from experiments.vla.recording import record_demonstrations
+from experiments.vla.recipe import make_recipe
+from experiments.vla.recording import record_task
 from experiments.vla.tasks import IMAGE_SIZE, TASKS
 from sb3_rpd.finetuning import FineTuning, Recipe, finetune
 from sb3_rpd.teachers.openvla import make_small_openvla
 
 # what the paper's VLAs have in ManiSkill2, and some more
 _WEAK = (0.05, 0.40)
-
-
-def make_recipe(steps: int) -> Recipe:
-    """
-    :param steps: How many.
-    :return: How the VLA is trained: one cosine from a high learning rate, soft labels; nothing is cropped, its camera stands.
-    """
-    between = max(1, steps // 8)
-    return Recipe(
-        steps=steps,
-        batch_size=64,
-        accumulation=1,
-        learning_rate=1e-3,
-        warmup_steps=60,
-        final_share=0.02,
-        weight_decay=0.05,
-        beta2=0.98,
-        lora_rank=None,
-        label_width=3.0,
-        augment=False,
-        held_out=0.1,
-        evaluate_every=between,
-        save_every=50,
-        keep_every=between,
-    )
 
 
 def train(to: Path, recipe: Recipe) -> FineTuning:
@@ -103,7 +79,8 @@ def main(arguments: Any = None) -> None:
     th.set_num_threads(1)
     options.to.mkdir(parents=True, exist_ok=True)
     counts = {"lift": options.lift_episodes, "push": options.push_episodes}
-    record_demonstrations(options.to / "demos", counts, show)
+    for name, count in counts.items():
+        record_task(options.to / "demos", name, TASKS[name].teacher, count, show)
     training = train(options.to, make_recipe(options.steps))
     results = Results(options.to / "results.json")
     # early ones do not even know which words are actions

@@ -73,10 +73,17 @@ def test_the_scripted_controller_acts_in_a_task(tmp_path):
 
 @pytest.mark.maniskill2
 @pytest.mark.rendering
-def test_the_camera_is_elsewhere_in_each_episode(tmp_path):
-    command = "--task LiftCube-v0 --episodes 1 --size 32 --max-steps 1 --move-camera 0.1"
-    assert run(*command.split(), "--to", str(tmp_path / "demos")) == 0
-    assert "CameraMoveWrapper(0.1)" in recorded(tmp_path / "demos")["env"]
+def test_the_camera_moves_and_nothing_else(tmp_path):
+    command = "--task LiftCube-v0 --episodes 2 --size 32 --max-steps 1"
+    assert run(*command.split(), "--to", str(tmp_path / "still")) == 0
+    assert run(*command.split(), "--move-camera", "0.1", "--to", str(tmp_path / "moved")) == 0
+    assert "CameraMoveWrapper(0.1)" in recorded(tmp_path / "moved")["env"]
+    still, moved = (read_demonstrations(tmp_path / name) for name in ("still", "moved"))
+    # the same seed, and so the same scenes and labels
+    np.testing.assert_array_equal(moved.states, still.states)
+    np.testing.assert_array_equal(moved.actions, still.actions)
+    for episode in range(2):
+        assert (moved.image(episode) != still.image(episode)).any(axis=-1).mean() > 0.3
 
 
 @pytest.mark.maniskill2

@@ -10,6 +10,7 @@ from experiments.methods import METHODS
 from experiments.runs import VLA
 from experiments.vla import closed_loop, tasks
 from experiments.vla.evaluation import UNNORM_KEY
+from experiments.vla.recipe import make_recipe
 from experiments.worlds import WORLDS
 from sb3_rpd.common.named_values import read_named_values
 from sb3_rpd.teachers.openvla import make_tiny_openvla
@@ -39,14 +40,14 @@ def test_the_loop_closes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(tasks, "MAX_STEPS", 4)
     # what is not to be learned in these few steps counts as done at once
     monkeypatch.setitem(tasks.TASKS, "lift", replace(tasks.TASKS["lift"], solved=lambda state, info: True))
-    short = replace(closed_loop.RECIPE, batch_size=2, warmup_steps=1, held_out_frames=4, evaluate_every=2, save_every=1)
-    monkeypatch.setattr(closed_loop, "RECIPE", short)
+    short = replace(make_recipe(3), batch_size=2, warmup_steps=1, held_out_frames=4, evaluate_every=2, save_every=1)
+    monkeypatch.setattr(closed_loop, "make_recipe", lambda steps: short)
     vla = make_tiny_openvla(tmp_path / "good")
     for name in ("config.json", "dataset_statistics.json"):
         text = (vla / name).read_text(encoding="utf-8")
         (vla / name).write_text(text.replace("maniskill_human:7.0.0", UNNORM_KEY), encoding="utf-8")
     arguments = ["--vla", str(vla), "--to", str(tmp_path / "loop"), "--timesteps", "800", "--demonstrations", "4"]
-    arguments += ["--steps", "3", "--episodes", "1"]
+    arguments += ["--episodes", "1"]
 
     closed_loop.main(arguments)
     path = tmp_path / "loop/results.json"

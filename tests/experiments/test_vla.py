@@ -9,9 +9,10 @@ import torch as th
 
 from experiments.vla import __main__ as program
 from experiments.vla import tasks
-from experiments.vla.__main__ import choose, make_recipe
+from experiments.vla.__main__ import choose
 from experiments.vla.evaluation import EVALUATION_SEED, Results
 from experiments.vla.objective import cube_places, state_targets
+from experiments.vla.recipe import make_recipe
 from experiments.vla.tasks import SCENE, TASKS
 from sb3_rpd.envs import make_maniskill2_env, privileged_state
 from sb3_rpd.envs.cube_state import CUBE_STATE_SIZE, CUBE_STATE_SLICES, CubeState
