@@ -79,11 +79,11 @@ def test_the_camera_moves_and_nothing_else(tmp_path):
     assert run(*command.split(), "--move-camera", "0.1", "--to", str(tmp_path / "moved")) == 0
     assert "CameraMoveWrapper(0.1)" in recorded(tmp_path / "moved")["env"]
     still, moved = (read_demonstrations(tmp_path / name) for name in ("still", "moved"))
-    # the same seed, and so the same scenes and labels
+    # the same seed, and so the same scenes and labels: pictures would be the same, too
     np.testing.assert_array_equal(moved.states, still.states)
     np.testing.assert_array_equal(moved.actions, still.actions)
     for episode in range(2):
-        assert (moved.image(episode) != still.image(episode)).any(axis=-1).mean() > 0.3
+        assert (moved.image(episode) != still.image(episode)).any()
 
 
 @pytest.mark.maniskill2
