@@ -1,6 +1,6 @@
 """
-Demonstrations for the VLA: a controller's labels in states that noise, fumbling fingers and a jumping cube lead to, by a
-camera that is somewhat elsewhere in each episode.
+Demonstrations for the VLA: what a controller or a student would do in states that noise, fumbling fingers and a jumping cube
+lead to, by a camera that is somewhat elsewhere in each episode.
 """
 
 from collections.abc import Callable
