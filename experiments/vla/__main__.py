@@ -34,7 +34,9 @@ def train(to: Path, recipe: Recipe) -> FineTuning:
     """
     untrained = to / "untrained"
     if not (untrained / "model.safetensors").is_file():
-        make_small_openvla(untrained, [task.instruction for task in TASKS.values()], image_size=IMAGE_SIZE)
+        instructions = [task.instruction for task in TASKS.values()]
+        # checkpoints of half the size
+        make_small_openvla(untrained, instructions, image_size=IMAGE_SIZE, dtype=th.float16)
     return finetune(
         untrained,
         to / "demos",

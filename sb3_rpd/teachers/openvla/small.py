@@ -33,6 +33,7 @@ def make_small_openvla(
     text_depth: int = 2,
     text_heads: int = 4,
     text_mlp: int = 256,
+    dtype: th.dtype = th.float32,
     seed: int = 0,
 ) -> Path:
     """
@@ -54,6 +55,7 @@ def make_small_openvla(
     :param text_depth: Layers of the language model.
     :param text_heads: Its attention heads.
     :param text_mlp: Width of the hidden layers in it.
+    :param dtype: Precision of the weights in the file, and of those in the checkpoints that a training from it writes.
     :param seed: Of the weights.
     :return: ``folder``.
     """
@@ -80,16 +82,17 @@ def make_small_openvla(
         num_hidden_layers=text_depth,
         num_attention_heads=text_heads,
     )
-    config = _config(trunk, text)
+    config = _config(trunk, text, dtype)
     write_json(folder / "config.json", config)
     half = {"mean": [0.5] * 3, "std": [0.5] * 3}
     write_json(folder / "preprocessor_config.json", preprocessor_config([image_size], [half]))
     _write_tokenizer(folder, words)
-    write_weights(folder, _draw(OpenVLAConfig.from_json(config), seed))
+    weights = _draw(OpenVLAConfig.from_json(config), seed)
+    write_weights(folder, {name: tensor.to(dtype) for name, tensor in weights.items()})
     return folder
 
 
-def _config(trunk: Mapping[str, Any], text: Mapping[str, Any]) -> dict[str, Any]:
+def _config(trunk: Mapping[str, Any], text: Mapping[str, Any], dtype: th.dtype) -> dict[str, Any]:
     return {
         **OPENVLA_7B,
         "hf_llm_id": None,
@@ -98,7 +101,7 @@ def _config(trunk: Mapping[str, Any], text: Mapping[str, Any]) -> dict[str, Any]
         "text_config": dict(text),
         "timm_model_ids": None,
         "timm_override_act_layers": [None],
-        "torch_dtype": "float32",
+        "torch_dtype": str(dtype).removeprefix("torch."),
         "use_fused_vision_backbone": False,
         "vision_trunks": [dict(trunk)],
         "norm_stats": {},

@@ -74,6 +74,18 @@ def test_weights_depend_on_the_seed_alone(small: Path, tmp_path: Path) -> None:
     assert (other / "model.safetensors").read_bytes() != (small / "model.safetensors").read_bytes()
 
 
+def test_weights_in_another_precision_are_the_same_weights(small: Path, tmp_path: Path) -> None:
+    half = make_small_openvla(tmp_path, INSTRUCTIONS, dtype=th.float16)
+
+    assert read_json(half, "config.json")["torch_dtype"] == "float16"
+    whole = safetensors.torch.load_file(small / "model.safetensors")
+    rounded = safetensors.torch.load_file(half / "model.safetensors")
+    assert rounded.keys() == whole.keys()
+    for name, weights in rounded.items():
+        assert weights.dtype == th.float16
+        assert th.equal(weights, whole[name].half())
+
+
 def test_any_geometry_is_read(tmp_path: Path) -> None:
     folder = make_small_openvla(
         tmp_path,
