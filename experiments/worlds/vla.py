@@ -19,8 +19,8 @@ from sb3_rpd.common.teacher import Teacher
 from sb3_rpd.envs import CameraView, human_frame, make_maniskill2_vec_env
 from sb3_rpd.teachers import OpenVLATeacher
 
-#: The folder that ``make vla`` wrote, with the checkpoints "good" and "weak".
-FOLDER = Path(os.environ.get("SB3_RPD_VLA", "runs/vla"))
+#: The checkpoints "good" and "weak": those that are kept here, or another outcome of ``make vla``.
+FOLDER = Path(os.environ.get("SB3_RPD_VLA", Path(__file__).parents[1] / "vla" / "checkpoints"))
 
 #: What the VLA was not trained on: a smaller cube of another color, and a block beside it; meters.
 VARIATIONS: Mapping[str, Mapping[str, float]] = {"LiftOtherCube-v0": {"cube_half_size": 0.015, "distance": 0.09}}
