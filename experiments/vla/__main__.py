@@ -86,7 +86,7 @@ def main(arguments: Any = None) -> None:
     training = train(options.to, make_recipe(options.steps))
     results = Results(options.to / "results.json")
     # early ones do not even know which words are actions
-    candidates = sorted(training.folder.glob("step-*"))[2:]
+    candidates = sorted(training.folder.glob("step-*"))[5:]
     for kind, checkpoint in choose(candidates, results, options.tries).items():
         folder = options.to / kind
         if not folder.is_dir():
