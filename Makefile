@@ -13,7 +13,7 @@
 #   make bench      the benchmarks that the documentation quotes (records in RECORDS=runs/bench; SB3_DISTILL=FOLDER, a copy of
 #                   sb3_distill, compares with that as well, and after `make sbx` with SBX)
 #   make vla        a small vision-language-action model from nothing: recorded, trained, evaluated (VLA_ARGS=..., in runs/vla)
-#   make closed-loop  a student of that model shows what it does, and the model learns from it (LOOP_ARGS=..., in runs/closed-loop)
+#   make closed-loop  a student of the one that is kept here shows what it does, and the VLA learns from it (LOOP_ARGS=..., in runs/closed-loop)
 #   make evidence   the runs behind docs/results that are missing, then the report (SUITES=fast, PROCESSES=2, EVIDENCE_ARGS=...)
 #   make clean      remove the virtual environment and everything built
 
@@ -166,9 +166,9 @@ bench: $(VENV)/.extra-extra $(VENV)/.extra-openvla $(VENV)/.extra-contrib
 vla: $(VENV)/.extra-demonstrations $(VENV)/.extra-finetuning
 	$(BIN)/python -m experiments.vla --to runs/vla $(VLA_ARGS)
 
-# What `make vla` does goes before it; it may be ended and started again at any time
-closed-loop: vla $(VENV)/.extra-train
-	$(BIN)/python -m experiments.vla.closed_loop --vla runs/vla/good --to runs/closed-loop $(LOOP_ARGS)
+# It may be ended and started again at any time
+closed-loop: $(VENV)/.extra-demonstrations $(VENV)/.extra-finetuning $(VENV)/.extra-train
+	$(BIN)/python -m experiments.vla.closed_loop --to runs/closed-loop $(LOOP_ARGS)
 
 SUITES ?= fast maniskill2
 PROCESSES ?= 1

@@ -2,7 +2,7 @@
 Closes the loop: a student outgrows the VLA, shows what it does, and the VLA learns from it. How often the VLA solves the tasks
 by itself is counted before and after, in the same episodes. Ended and started again, it goes on.
 
-    python -m experiments.vla.closed_loop --vla runs/vla/good --to runs/closed-loop
+    python -m experiments.vla.closed_loop --to runs/closed-loop
 """
 
 import argparse
@@ -26,6 +26,9 @@ from sb3_rpd.training.students import find_student
 #: How the student is trained: as in the suite "vla", from the dense reward.
 STUDENT_SETTINGS = Path(__file__).with_name("student.yaml")
 
+#: The VLA that comes with the repository.
+KEPT = Path(__file__).parent / "checkpoints/good"
+
 #: Of the VLA's further training: gentle, from where it is.
 LEARNING_RATE = 3e-4
 
@@ -42,7 +45,7 @@ def train_student(vla: Path, folder: Path, timesteps: int | None) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """:param arguments: The command line; None for the process's own."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--vla", type=Path, default=Path("runs/vla/good"), help="the VLA, as make vla writes it")
+    parser.add_argument("--vla", type=Path, default=KEPT, help="the VLA, as make vla writes it")
     parser.add_argument("--to", type=Path, default=Path("runs/closed-loop"), help="folder of everything")
     parser.add_argument("--timesteps", type=int, help="of the student's training; without it, those of student.yaml")
     parser.add_argument("--demonstrations", type=int, default=400, help="episodes that the student shows")
