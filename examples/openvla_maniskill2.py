@@ -2,9 +2,12 @@
 RPD with OpenVLA as the teacher: a convolutional student and its teacher look through the same camera in ManiSkill2.
 
 As printed, the teacher is a tiny checkpoint with random weights, made on the spot: everything runs as with the real one, on
-a CPU and in a minute, but its advice is worthless. With the real one, 15 GB of weights that want a GPU:
+a CPU and in a minute, but its advice is worthless. The second line has the small VLA of this repository, which a CPU can
+run and which lifts the cube; the third the real one, 15 GB of weights that want a GPU:
 
     python examples/openvla_maniskill2.py
+    python examples/openvla_maniskill2.py --checkpoint experiments/vla/checkpoints/good --unnorm-key sb3_rpd_cube:1.0.0 \\
+        --image-size 224 --n-envs 8 --timesteps 100000
     python examples/openvla_maniskill2.py --checkpoint Juelg/openvla-7b-finetuned-maniskill --image-size 256 \\
         --n-envs 16 --timesteps 200000
 
