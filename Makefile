@@ -13,7 +13,7 @@
 #   make bench      the benchmarks that the documentation quotes (records in RECORDS=runs/bench; SB3_DISTILL=FOLDER, a copy of
 #                   sb3_distill, compares with that as well, and after `make sbx` with SBX)
 #   make vla        a small vision-language-action model from nothing: recorded, trained, evaluated (VLA_ARGS=..., in runs/vla)
-#   make closed-loop  a student of the one that is kept here shows what it does, and the VLA learns from it (LOOP_ARGS=..., in runs/closed-loop)
+#   make closed-loop  a student of such a model shows what it does, and the model learns from it (LOOP_ARGS=..., in runs/closed-loop)
 #   make evidence   the runs behind docs/results that are missing, then the report (SUITES=fast, PROCESSES=2, EVIDENCE_ARGS=...)
 #   make clean      remove the virtual environment and everything built
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch as th
 
-from experiments.vla.card import write_card
+from experiments.vla.card import step_of, write_card
 from experiments.vla.evaluation import SELECTION_SEED, UNNORM_KEY, Results
 from experiments.vla.objective import FromScratch
 from experiments.vla.progress import show
@@ -83,10 +83,11 @@ def main(arguments: Any = None) -> None:
     counts = {"lift": options.lift_episodes, "push": options.push_episodes}
     for name, count in counts.items():
         record_task(options.to / "demos", name, TASKS[name].teacher, count, show)
-    training = train(options.to, make_recipe(options.steps))
+    recipe = make_recipe(options.steps)
+    training = train(options.to, recipe)
     results = Results(options.to / "results.json")
     # early ones do not even know which words are actions
-    candidates = sorted(training.folder.glob("step-*"))[5:]
+    candidates = [one for one in sorted(training.folder.glob("step-*")) if step_of(one) > recipe.steps // 3]
     for kind, checkpoint in choose(candidates, results, options.tries).items():
         folder = options.to / kind
         if not folder.is_dir():

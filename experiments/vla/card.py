@@ -32,6 +32,11 @@ that is farther away, it is of no use.
 """
 
 
+def step_of(checkpoint: Path) -> int:
+    """:return: After how many steps of its training a checkpoint was kept."""
+    return int(checkpoint.name.removeprefix("step-"))
+
+
 def write_card(folder: Path, checkpoint: Path, training: FineTuning, results: Results, episodes: int) -> None:
     """
     Evaluate a checkpoint and write its card.
@@ -42,7 +47,7 @@ def write_card(folder: Path, checkpoint: Path, training: FineTuning, results: Re
     :param results: Where evaluations are.
     :param episodes: How many episodes for lifting; a quarter of them for each of the other questions.
     """
-    step = int(checkpoint.name.removeprefix("step-"))
+    step = step_of(checkpoint)
     test = min(training.evaluations, key=lambda one: abs(one.step - step))
     settings: dict[str, Any] = json.loads((training.folder / "training/settings.json").read_text())
     rows = []

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch as th
 
-from experiments.vla.evaluation import EVALUATION_SEED, UNNORM_KEY, Results
+from experiments.vla.evaluation import EVALUATION_SEED, KEPT, UNNORM_KEY, Results
 from experiments.vla.progress import show
 from experiments.vla.recipe import make_recipe
 from experiments.vla.recording import record_task
@@ -25,9 +25,6 @@ from sb3_rpd.training.students import find_student
 
 #: How the student is trained: as in the suite "vla", from the dense reward.
 STUDENT_SETTINGS = Path(__file__).with_name("student.yaml")
-
-#: The VLA that comes with the repository.
-KEPT = Path(__file__).parent / "checkpoints/good"
 
 #: Of the VLA's further training: gentle, from where it is.
 LEARNING_RATE = 3e-4
@@ -45,7 +42,7 @@ def train_student(vla: Path, folder: Path, timesteps: int | None) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """:param arguments: The command line; None for the process's own."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--vla", type=Path, default=KEPT, help="the VLA, as make vla writes it")
+    parser.add_argument("--vla", type=Path, default=KEPT / "good", help="the VLA, as make vla writes it")
     parser.add_argument("--to", type=Path, default=Path("runs/closed-loop"), help="folder of everything")
     parser.add_argument("--timesteps", type=int, help="of the student's training; without it, those of student.yaml")
     parser.add_argument("--demonstrations", type=int, default=400, help="episodes that the student shows")

@@ -12,6 +12,9 @@ from sb3_rpd.teachers import OpenVLATeacher
 
 UNNORM_KEY = "sb3_rpd_cube:1.0.0"
 
+#: The VLAs "good" and "weak" that come with the repository.
+KEPT = Path(__file__).parent / "checkpoints"
+
 #: A checkpoint is chosen in episodes from the first on, and evaluated in episodes from the second on.
 SELECTION_SEED, EVALUATION_SEED = 500_000, 1_000_000
 

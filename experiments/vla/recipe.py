@@ -9,7 +9,7 @@ def make_recipe(steps: int) -> Recipe:
     :return: How the VLA is trained: one cosine from a high learning rate, soft labels; nothing is cropped, for the camera
         itself was moved.
     """
-    # from nothing to a success in most episodes within a fifth of them: a weak checkpoint lies between
+    # success goes from none to most episodes within a fifth of the steps, and a weak checkpoint is to be among those kept
     between = max(1, steps // 16)
     return Recipe(
         steps=steps,

@@ -11,7 +11,7 @@ from pathlib import Path
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv
 
-from experiments.vla.evaluation import UNNORM_KEY
+from experiments.vla.evaluation import KEPT, UNNORM_KEY
 from experiments.vla.tasks import IMAGE_SIZE, MAX_STEPS, TASKS, moved_camera
 from experiments.worlds.maniskill2 import MANISKILL2
 from sb3_rpd import TeacherActionWrapper
@@ -19,8 +19,8 @@ from sb3_rpd.common.teacher import Teacher
 from sb3_rpd.envs import CameraView, human_frame, make_maniskill2_vec_env
 from sb3_rpd.teachers import OpenVLATeacher
 
-#: The checkpoints "good" and "weak": those that are kept here, or another outcome of ``make vla``.
-FOLDER = Path(os.environ.get("SB3_RPD_VLA", Path(__file__).parents[1] / "vla" / "checkpoints"))
+#: Of the checkpoints "good" and "weak": those that are kept, or another outcome of ``make vla``.
+FOLDER = Path(os.environ.get("SB3_RPD_VLA", KEPT))
 
 #: What the VLA was not trained on: a smaller cube of another color, and a block beside it; meters.
 VARIATIONS: Mapping[str, Mapping[str, float]] = {"LiftOtherCube-v0": {"cube_half_size": 0.015, "distance": 0.09}}

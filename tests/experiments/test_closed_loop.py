@@ -9,7 +9,7 @@ import pytest
 from experiments.methods import METHODS
 from experiments.runs import VLA
 from experiments.vla import closed_loop, tasks
-from experiments.vla.evaluation import UNNORM_KEY
+from experiments.vla.evaluation import KEPT, UNNORM_KEY
 from experiments.vla.recipe import make_recipe
 from experiments.worlds import WORLDS
 from sb3_rpd.common.named_values import read_named_values
@@ -25,6 +25,7 @@ def test_the_student_is_that_of_the_suite() -> None:
     assert (settings.env, settings.timesteps, settings.n_envs) == (row.task, row.steps, world.n_envs)
     assert (settings.evaluate_every, settings.evaluation_episodes) == (row.steps // world.selections, world.selection_episodes)
     assert (settings.normalize, settings.teacher_kwargs["unnorm_key"]) == ({"norm_reward": False}, UNNORM_KEY)
+    assert Path(__file__).parents[2] / str(settings.teacher) == KEPT / "good"
     expected = {"imitation_loss": "mse", "label_every": row.label_every, "policy_kwargs": dict(world.policy_kwargs)}
     expected |= {"gamma": row.gamma, **world.settings, **METHODS["undebiased"].arguments(world)}
     # gamma's default is the suite's

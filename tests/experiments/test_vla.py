@@ -97,7 +97,7 @@ def test_the_best_and_a_weak_one_are_chosen() -> None:
 @pytest.mark.rendering
 def test_a_vla_is_made_from_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "MAX_STEPS", 4)
-    short = replace(make_recipe(48), batch_size=8, warmup_steps=1, held_out_frames=8, evaluate_every=8, keep_every=8)
+    short = replace(make_recipe(48), batch_size=8, warmup_steps=1, held_out_frames=8, evaluate_every=24, keep_every=24)
     monkeypatch.setattr(program, "make_recipe", lambda steps: short)
     arguments = ["--to", str(tmp_path), "--lift-episodes", "2", "--push-episodes", "2", "--tries", "1", "--episodes", "1"]
 
