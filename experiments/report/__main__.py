@@ -35,16 +35,17 @@ The teachers, and what is wrong with them:
 
 {errors}
 
-Each method has the same student, the same settings of PPO, the same environment steps and the same seeds. The imitation
-coefficients follow a rule (see `experiments/worlds/world.py`) and are not tuned for each method. The "best policy" is the one
-that did best in {selections} evaluations of {selection_episodes} episodes each during its training, the "last policy" the one
-with which the training ended. Both are counted over {episodes} further episodes, with deterministic actions; no training and
-no choice has seen these. Intervals are 95 % stratified bootstrap intervals of the interquartile mean, over {seeds} seeds where
-all are done. Curves show the exploring student, with bands of one standard error; a dotted line shows the teacher by itself.
+Each method has the same student, the same settings of PPO, the same environment steps (PPO at least as many) and the same
+seeds. The imitation coefficients follow a rule (see `experiments/worlds/world.py`) and are not tuned for each method. The
+"best policy" is the one that did best in {selections} evaluations of {selection_episodes} episodes each during its training,
+the "last policy" the one with which the training ended. Both are counted over {episodes} further episodes, with deterministic
+actions; no training and no choice has seen these. Intervals are 95 % stratified bootstrap intervals of the interquartile mean,
+over {seeds} seeds where all are done. Curves show the exploring student, with bands of one standard error; a dotted line shows
+the teacher by itself.
 
 DAgger fits all labels so far, by four times as many gradient steps as the others make, and knows no reward. PPD is told that
 its teacher has a standard deviation of {std}. The directional method asks about a fifth of the states. PPO has no teacher: its
-runs are the same in rows that differ in the teacher alone.
+runs are the same in rows that differ in the teacher or in the number of steps alone, and as long as the longest of these.
 """
 
 SHOWS_NOT = """\
