@@ -80,4 +80,3 @@ def test_one_ppo_run_serves_all_rows_that_differ_in_teacher_and_steps_only() -> 
     dense = [row for row in ROWS["maniskill2"] if (row.task, row.reward, row.gamma) == ("LiftCube-v0", "dense", 0.99)]
     assert {row.steps for row in dense} == {50_000, 60_000, 100_000}
     assert {row.run("ppo", 3) for row in dense} == {Run("maniskill2", "LiftCube-v0", None, "dense", 0.99, "ppo", 3, 100_000)}
-
