@@ -10,6 +10,7 @@ from experiments.dagger import DAgger
 from experiments.worlds.world import World
 from sb3_rpd import RPD
 from sb3_rpd.common.gates import RewardTrendGate
+from sb3_rpd.common.label_memory import LabelMemory
 from sb3_rpd.common.losses import Cosine
 from sb3_rpd.common.presets import recommended
 
@@ -49,7 +50,8 @@ def _aggregating(world: World) -> dict[str, Any]:
 
 
 def _recommended(world: World) -> dict[str, Any]:
-    return recommended(world.coefs["mse"], world.final_coef)
+    memory = LabelMemory(minibatches=world.memory_minibatches)
+    return {**recommended(world.coefs["mse"], world.final_coef), "label_memory": memory}
 
 
 def _undebiased(world: World) -> dict[str, Any]:
