@@ -23,7 +23,7 @@ from sb3_rpd.teachers import OpenVLATeacher
 FOLDER = Path(os.environ.get("SB3_RPD_VLA", KEPT))
 
 #: What the VLA was not trained on: a smaller cube of another color, and a block beside it; meters.
-VARIATIONS: Mapping[str, Mapping[str, float]] = {"LiftOtherCube-v0": {"cube_half_size": 0.015, "distance": 0.09}}
+VARIATIONS: Mapping[str, Mapping[str, float]] = {"LiftOtherCube-v0": {"cube_half_size": 0.015, "distance": 0.1}}
 
 _MOVES = (0.03, 0.06, 0.10, 0.16)
 _CAMERAS = {f"camera {round(100 * distance)} cm": moved_camera(distance) for distance in _MOVES}

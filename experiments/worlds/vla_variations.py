@@ -19,7 +19,7 @@ _ORANGE, _BLUE = (1.0, 0.45, 0.0), (0.0, 0.0, 1.0)
 @register_env("LiftOtherCube-v0", max_episode_steps=200)
 class LiftOtherCubeEnv(LiftCubeEnv):
     """
-    The cube is 3 cm wide and orange, not 4 cm and red. A blue one of 4 cm is fixed 9 cm from it on the side of the robot.
+    The cube is 3 cm wide and orange, not 4 cm and red. A blue one of 4 cm is fixed 10 cm from it on the side of the robot.
     """
 
     block_half_size = 0.02

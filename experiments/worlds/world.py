@@ -32,8 +32,8 @@ class World:
     :param evaluation_episodes: Over how many held-out episodes the results are counted.
     :param policy: The class of the student's policy.
     :param final_coef: At what the recommended setting's coefficient ends; None is a tenth of that at the beginning.
-    :param memory_minibatches: With how many minibatches the recommended setting's memory of labels begins; many where a teacher
-        gives each state the same label whenever it is asked, and there is no noise to be learned by heart.
+    :param memory_minibatches: With how many minibatches the recommended setting's memory of labels begins; many where a
+        teacher gives each state the same label whenever it is asked, and there is no noise to be learned by heart.
     :param identify_teacher: ``identify_teacher(error)`` tells a teacher that is read from a file from others; it stands in the
         results of its runs.
     :param task_settings: What tasks of our own are made with, by task; it is among the settings of their runs.

@@ -42,7 +42,7 @@ def test_the_other_cube_lies_beside_a_block() -> None:
     env.reset()
     bare = env.unwrapped.envs[0].unwrapped  # type: ignore[attr-defined]
     np.testing.assert_allclose(bare.obj.pose.p[2], 0.015, atol=5e-4)
-    np.testing.assert_allclose(bare.obj.pose.p - bare.block.pose.p, [0.09, 0, -0.005], atol=1e-3)
+    np.testing.assert_allclose(bare.obj.pose.p - bare.block.pose.p, [0.1, 0, -0.005], atol=1e-3)
     materials = [actor.get_visual_bodies()[0].get_render_shapes()[0].material for actor in (bare.obj, bare.block)]
     np.testing.assert_allclose([one.base_color[:3] for one in materials], [[1, 0.45, 0], [0, 0, 1]], atol=1e-6)
     env.close()
