@@ -50,8 +50,7 @@ def _aggregating(world: World) -> dict[str, Any]:
 
 
 def _recommended(world: World) -> dict[str, Any]:
-    memory = LabelMemory(minibatches=world.memory_minibatches)
-    return {**recommended(world.coefs["mse"], world.final_coef), "label_memory": memory}
+    return {**recommended(world.coefs["mse"], world.final_coef), "label_memory": LabelMemory(**world.memory)}
 
 
 def _undebiased(world: World) -> dict[str, Any]:
