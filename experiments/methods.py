@@ -50,7 +50,7 @@ def _aggregating(world: World) -> dict[str, Any]:
 
 
 def _recommended(world: World) -> dict[str, Any]:
-    return {**recommended(world.coefs["mse"], world.final_coef), "label_memory": LabelMemory(**world.memory)}
+    return {**recommended(world.coefs["mse"], world.final_coef), "label_memory": LabelMemory(**world.label_memory)}
 
 
 def _undebiased(world: World) -> dict[str, Any]:

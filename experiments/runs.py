@@ -11,8 +11,8 @@ SEEDS = {"fast": tuple(range(10)), "maniskill2": tuple(range(5)), "vla": tuple(r
 TUNING_SEED = 1000
 
 _STUDENTS = tuple(name for name in METHODS if name != TEACHER)
-#: Where the parts of the recommended setting are not told apart, where few methods are compared, and where only PPO is
-#: beside it: what it does not undo, another discount factor, and tasks that take long.
+#: Without the parts of the recommended setting; the baselines beside it; and PPO alone beside it, for what no setting undoes,
+#: another discount factor, and tasks that take long.
 _WHOLE = tuple(name for name in _STUDENTS if name not in PARTS)
 _FEW = ("ppo", "rpd", "recommended")
 _PAIR = ("ppo", "recommended")

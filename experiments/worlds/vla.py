@@ -92,6 +92,6 @@ VLA_IMAGES = replace(
     policy="CnnPolicy",
     policy_kwargs=dict(log_std_init=-2.0),
     normalize_observations=False,
-    # seeing is learned from labels: with few of them, or few steps on each, nothing was lifted in 25,000 steps and more
-    memory=dict(minibatches=100, batch_size=256, capacity=30_000),
+    # from one trial on another seed: seeing takes many labels, gone over often
+    label_memory=dict(minibatches=100, batch_size=256, capacity=30_000),
 )

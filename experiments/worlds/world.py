@@ -32,8 +32,8 @@ class World:
     :param evaluation_episodes: Over how many held-out episodes the results are counted.
     :param policy: The class of the student's policy.
     :param final_coef: At what the recommended setting's coefficient ends; None is a tenth of that at the beginning.
-    :param memory: Arguments of the recommended setting's ``LabelMemory``. It may go over labels often where a teacher gives
-        each state the same one whenever it is asked, and there is no noise to be learned by heart.
+    :param label_memory: Arguments of the recommended setting's ``LabelMemory``. It may go over labels often where a teacher
+        gives each state the same one whenever it is asked, and there is no noise to be learned by heart.
     :param identify_teacher: ``identify_teacher(error)`` tells a teacher that is read from a file from others; it stands in the
         results of its runs.
     :param task_settings: What tasks of our own are made with, by task; it is among the settings of their runs.
@@ -57,7 +57,7 @@ class World:
     evaluation_episodes: int
     policy: str = "MlpPolicy"
     final_coef: float | None = None
-    memory: Mapping[str, int] = field(default_factory=dict)
+    label_memory: Mapping[str, int] = field(default_factory=dict)
     identify_teacher: Callable[[str], str] | None = None
     task_settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     make_acting_teacher: Callable[[str, str, int], Teacher] | None = None
