@@ -81,7 +81,7 @@ def make_maniskill2_env(
         other shaders differ.
     :param mesh_reduction: Which share of the triangles that the robot is drawn with is taken away, in [0, 1), where there is a
         renderer. The Panda has 135,000, on which a software renderer spends most of a frame's time; with 0.9 about one pixel
-        in 400 changes, at edges. Under shaders with lights its own edges look rounded.
+        in 500 changes, at edges. Under shaders with lights its own edges look rounded.
     :param instruction: Overrides the task's instruction for a language-conditioned teacher.
     :param wrap: Puts further wrappers around the environment, e.g. a ``TeacherActionWrapper``.
     :param kwargs: Passed on to ManiSkill2 (``robot``, ``sim_freq``, ``control_freq``, ``shader_dir``, ``camera_cfgs``, ...).
