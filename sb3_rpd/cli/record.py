@@ -92,6 +92,9 @@ def add(commands: Commands) -> None:
     task = parser.add_argument_group("with --task")
     task.add_argument("--camera", help=f"{HUMAN_CAMERA}, or one of the task's cameras; without it, {HUMAN_CAMERA}")
     task.add_argument("--size", type=int, help=f"side of the images in pixels; without it, the student's, or {_IMAGE_SIZE}")
+    task.add_argument(
+        "--mesh-reduction", type=float, help="share of the robot's triangles that is not drawn; with 0.9 a frame costs a third"
+    )
     task.add_argument("--max-steps", type=int, help="time limit of an episode, in place of the task's own")
     task.add_argument("--move-cube", type=float, help="share of the episodes in which the cube jumps")
     task.add_argument(
@@ -149,7 +152,7 @@ def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> No
     if len(arguments.keep) > 2:
         parser.error("--keep takes one share, or two: that of all states, and that of those near the cube")
     if arguments.task is None:
-        for name in ("camera", "size", "max_steps", "move_cube", "move_camera"):
+        for name in ("camera", "size", "mesh_reduction", "max_steps", "move_cube", "move_camera"):
             if getattr(arguments, name) is not None:
                 parser.error(f"--{name.replace('_', '-')} goes with --task: --env is made as it is")
     elif arguments.move_camera and arguments.camera not in (None, HUMAN_CAMERA):
@@ -183,6 +186,7 @@ def _make_env(
         obs,
         camera=camera,
         image_size=arguments.size or size,
+        mesh_reduction=arguments.mesh_reduction or 0.0,
         render_mode="rgb_array",
         max_episode_steps=arguments.max_steps,
         instruction=arguments.instruction,
@@ -219,7 +223,7 @@ def _side(image: spaces.Space) -> int:
 
 def _notes(arguments: argparse.Namespace) -> dict[str, Any]:
     """Which environment and which teacher it is, as far as these cannot say it themselves."""
-    names = ("task", "env", "camera", "size", "max_steps", "teacher", "student", "vec_normalize")
+    names = ("task", "env", "camera", "size", "mesh_reduction", "max_steps", "teacher", "student", "vec_normalize")
     return {name: str(value) for name in names if (value := getattr(arguments, name)) is not None}
 
 

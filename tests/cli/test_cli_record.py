@@ -88,6 +88,19 @@ def test_the_camera_moves_and_nothing_else(tmp_path):
 
 @pytest.mark.maniskill2
 @pytest.mark.rendering
+def test_the_robot_has_fewer_triangles_and_nothing_else_changes(tmp_path):
+    command = "--task LiftCube-v0 --episodes 1 --size 64 --max-steps 3"
+    assert run(*command.split(), "--to", str(tmp_path / "whole")) == 0
+    assert run(*command.split(), "--mesh-reduction", "0.9", "--to", str(tmp_path / "reduced")) == 0
+    whole, reduced = (read_demonstrations(tmp_path / name) for name in ("whole", "reduced"))
+    np.testing.assert_array_equal(reduced.states, whole.states)
+    np.testing.assert_array_equal(reduced.actions, whole.actions)
+    assert 0 < (reduced.image(0) != whole.image(0)).any(axis=-1).mean() < 0.02
+    assert recorded(tmp_path / "reduced")["notes"]["mesh_reduction"] == "0.9"
+
+
+@pytest.mark.maniskill2
+@pytest.mark.rendering
 @pytest.mark.parametrize("obs", ["state", "rgb"])
 def test_a_student_acts_in_a_task_as_it_was_trained(obs, tmp_path):
     env = make_maniskill2_env("LiftCube-v0", obs, image_size=48)
