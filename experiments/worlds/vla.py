@@ -96,6 +96,6 @@ VLA_IMAGES = replace(
     policy="CnnPolicy",
     policy_kwargs=dict(log_std_init=-2.0),
     normalize_observations=False,
-    # from one trial on another seed: seeing takes many labels, gone over often
-    label_memory=dict(minibatches=100, batch_size=256, capacity=30_000),
+    # from one trial on another seed: seeing takes many labels, gone over often. Moved images are not learned by heart so soon
+    label_memory=dict(minibatches=100, batch_size=256, capacity=30_000, random_shift=2),
 )

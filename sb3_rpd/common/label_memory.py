@@ -13,6 +13,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import TensorDict
 
 from sb3_rpd.common.buffers import LabeledEntries, TeacherLabelsMixin
+from sb3_rpd.common.image_shifts import image_names, randomly_shifted
 from sb3_rpd.common.labels import TeacherLabels
 from sb3_rpd.common.losses import ImitationLoss
 
@@ -41,6 +42,8 @@ class LabelMemory:
     :param capacity: Labels that are kept, each with its observation; the oldest make room. 10,000 images of 64 x 64 x 3 bytes
         take 123 MB.
     :param learning_rate: That of an Adam of the memory's own; None for the student's at the time.
+    :param random_shift: By how many pixels at most each image that is drawn is moved, at random. A memory goes over the same
+        images often, and a network soon knows these by heart. 0 leaves them as they are.
     :raises ValueError: if a setting is out of its range.
     """
 
@@ -48,6 +51,7 @@ class LabelMemory:
     batch_size: int = 512
     capacity: int = 10_000
     learning_rate: float | None = None
+    random_shift: int = 0
     _kept: dict[str, np.ndarray] = field(default_factory=dict, init=False, repr=False, compare=False)
     _next: int = field(default=0, init=False, repr=False, compare=False)
     _size: int = field(default=0, init=False, repr=False, compare=False)
@@ -61,6 +65,8 @@ class LabelMemory:
                 raise ValueError(f"LabelMemory's {name} must be at least 1, not {getattr(self, name)}.")
         if self.learning_rate is not None and not 0.0 < self.learning_rate < math.inf:
             raise ValueError(f"LabelMemory's learning_rate must be finite and > 0, not {self.learning_rate}.")
+        if self.random_shift < 0:
+            raise ValueError(f"LabelMemory's random_shift is a number of pixels, at least 0, not {self.random_shift}.")
 
     def __len__(self) -> int:
         return self._size
@@ -69,12 +75,16 @@ class LabelMemory:
         # Labels are not the student's, and an optimizer belongs to the parameters of one policy
         return {**vars(self), "_kept": {}, "_next": 0, "_size": 0, "_optimizer": None}
 
-    @staticmethod
-    def check(policy: ActorCriticPolicy) -> None:
+    def check(self, policy: ActorCriticPolicy) -> None:
         """
         :param policy: The student's.
-        :raises ValueError: if it does not act on one observation alone.
+        :raises ValueError: if it does not act on one observation alone, or images are to be moved and it sees none.
         """
+        if self.random_shift and not image_names(policy.observation_space):
+            raise ValueError(
+                f"LabelMemory(random_shift={self.random_shift}) moves images, and there are none in the observation space "
+                f"{policy.observation_space}. Leave random_shift out."
+            )
         _, *others = inspect.signature(policy.get_distribution).parameters.values()
         if any(parameter.default is parameter.empty for parameter in others):
             raise ValueError(
@@ -144,6 +154,9 @@ class LabelMemory:
         rows = generator.integers(self._size, size=self.batch_size)
         drawn = {name: kept[rows] for name, kept in self._kept.items()}
         drawn[_ACTIONS] = correct(drawn[_ACTIONS])
+        if self.random_shift:
+            for name in (_OBSERVATIONS + image for image in image_names(policy.observation_space)):
+                drawn[name] = randomly_shifted(drawn[name], self.random_shift, generator)
         columns = {name: th.as_tensor(array, device=policy.device) for name, array in drawn.items()}
         distribution = policy.get_distribution(_observations(columns))
         ones = th.ones(self.batch_size, device=policy.device)
