@@ -22,8 +22,8 @@ _MERGE_DIGITS = 6
 
 _Simplify: TypeAlias = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
-#: Descriptions of robots whose meshes have been reduced in this process.
-_reduced_robots: set[str] = set()
+#: How many triangles the parts of a robot were left with in this process, by its description.
+_left: dict[str, list[int]] = {}
 
 
 def check_mesh_reduction(reduction: float) -> None:
@@ -40,8 +40,8 @@ def reduce_robot(bare: Any, reduction: float) -> None:
     Draw the robot of an environment with fewer triangles from now on. Nothing else changes: what it collides with are other
     meshes. The environment has to be reset afterwards.
 
-    sapien keeps the meshes of each file that it has read, and shares them among all environments of a process. So the robot
-    is read from a copy of its files, which only environments with the same reduction share.
+    sapien shares the meshes of each file that it has read among all environments of a process, for as long as there is one
+    that has them. So the robot is read from a copy of its files, which only environments with the same reduction share.
 
     :param bare: The unwrapped environment, with a renderer.
     :param reduction: Which share of the triangles is taken away, in (0, 1).
@@ -59,9 +59,7 @@ def reduce_robot(bare: Any, reduction: float) -> None:
         with _copy(description.parent, f"{description.stem}-{reduction}") as folder:
             bare._agent_cfg.urdf_path = str(folder / description.name)
             load_agent()
-        if bare._agent_cfg.urdf_path not in _reduced_robots:
-            _reduce(bare.agent.robot, simplify)
-            _reduced_robots.add(bare._agent_cfg.urdf_path)
+        _left[str(folder)] = _reduce(bare.agent.robot, simplify, left=_left.get(str(folder), []))
 
     bare._load_agent = load_reduced_agent
     bare.reset(options={"reconfigure": True})
@@ -83,13 +81,24 @@ def _temporary_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="sb3_rpd_robots_"))
 
 
-def _reduce(robot: Any, simplify: _Simplify) -> None:
+def _reduce(robot: Any, simplify: _Simplify, left: list[int]) -> list[int]:
+    """
+    :param left: How many triangles the parts had when they had been reduced before; empty if they have not been.
+    :return: How many they have now.
+    """
+    meshes = [shape.mesh for shape in _shapes(robot)]
+    counts = [len(mesh.indices) // 3 for mesh in meshes]
     # All are read before one is changed: parts that look alike, such as the fingers, share a mesh
-    meshes = [(shape.mesh, _reduced(shape.mesh, simplify)) for shape in _shapes(robot)]
-    for mesh, (points, normals, faces) in meshes:
+    reduced = [
+        (mesh, _reduced(mesh, simplify))
+        for mesh, count, count_left in zip(meshes, counts, left or [-1] * len(counts), strict=True)
+        if count != count_left
+    ]
+    for mesh, (points, normals, faces) in reduced:
         mesh.set_vertices(points)
         mesh.set_normals(normals)
         mesh.set_indices(faces)
+    return [len(mesh.indices) // 3 for mesh in meshes]
 
 
 def _shapes(robot: Any) -> Iterator[Any]:
