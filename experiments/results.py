@@ -2,10 +2,11 @@
 
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from experiments.methods import METHODS
 from experiments.runs import Run
 from experiments.train import settings_of
 from experiments.worlds import WORLDS
@@ -55,7 +56,25 @@ def find(run: Run, folder: Path = RESULTS) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     content: dict[str, Any] = json.loads(path.read_text())
-    return content if content["settings"] == json.loads(json.dumps(settings_of(run))) else None
+    return content if content["settings"] == _settings_as_in(content["settings"], run) else None
+
+
+def _settings_as_in(recorded: dict[str, Any], run: Run) -> dict[str, Any]:
+    """:return: The present settings of a run, described as in a record that may be older than some fields of its arguments."""
+    settings: dict[str, Any] = json.loads(json.dumps(settings_of(run)))
+    values = METHODS[run.method].arguments(WORLDS[run.suite])
+    for name in values.keys() & recorded.get("arguments", {}).keys():
+        settings["arguments"][name] = _as_in(recorded["arguments"][name], values[name])
+    return settings
+
+
+def _as_in(recorded: str, value: Any) -> str:
+    """:return: What describes a value, without fields that it did not have when recorded and that have their defaults."""
+    text = repr(value)
+    for field in fields(value) if is_dataclass(value) else ():
+        if f"{field.name}=" not in recorded and getattr(value, field.name) == field.default:
+            text = text.replace(f", {field.name}={field.default!r}", "")
+    return text
 
 
 def is_done(run: Run, folder: Path = RESULTS) -> bool:

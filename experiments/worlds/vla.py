@@ -92,7 +92,7 @@ VLA = replace(
 VLA_IMAGES = replace(
     VLA,
     make_env=partial(make_env, obs="rgb", mesh_reduction=0.9),
-    errors={error: f"{words}, a tenth of the robot's triangles" for error, words in VLA.errors.items()},
+    errors={error: f"{words}, with mesh_reduction=0.9" for error, words in VLA.errors.items()},
     policy="CnnPolicy",
     policy_kwargs=dict(log_std_init=-2.0),
     normalize_observations=False,

@@ -12,7 +12,7 @@ from toy_painted_env import PaintedEnv
 
 from sb3_rpd.cli import main
 from sb3_rpd.cli.progress import Progress
-from sb3_rpd.demonstrations import read_demonstrations
+from sb3_rpd.demonstrations import Demonstrations, read_demonstrations
 from sb3_rpd.envs import make_maniskill2_env
 
 
@@ -23,6 +23,16 @@ def run(*arguments: str) -> int:
 def recorded(folder: Path) -> dict:
     (recording,) = json.loads((folder / "meta/recordings.json").read_text())
     return recording
+
+
+def record_without_and_with(option: str, command: str, folder: Path) -> tuple[Demonstrations, Demonstrations]:
+    """The same seed, and so the same scenes and labels: an option that is about pictures changes nothing else."""
+    for name, more in (("without", ""), ("with", option)):
+        assert run("--task", "LiftCube-v0", *command.split(), *more.split(), "--to", str(folder / name)) == 0
+    without, with_it = (read_demonstrations(folder / name) for name in ("without", "with"))
+    np.testing.assert_array_equal(with_it.states, without.states)
+    np.testing.assert_array_equal(with_it.actions, without.actions)
+    return without, with_it
 
 
 def test_a_teacher_acts_in_an_environment(tmp_path, capsys):
@@ -74,14 +84,8 @@ def test_the_scripted_controller_acts_in_a_task(tmp_path):
 @pytest.mark.maniskill2
 @pytest.mark.rendering
 def test_the_camera_moves_and_nothing_else(tmp_path):
-    command = "--task LiftCube-v0 --episodes 2 --size 32 --max-steps 1"
-    assert run(*command.split(), "--to", str(tmp_path / "still")) == 0
-    assert run(*command.split(), "--move-camera", "0.1", "--to", str(tmp_path / "moved")) == 0
-    assert "CameraMoveWrapper(0.1)" in recorded(tmp_path / "moved")["env"]
-    still, moved = (read_demonstrations(tmp_path / name) for name in ("still", "moved"))
-    # the same seed, and so the same scenes and labels: pictures would be the same, too
-    np.testing.assert_array_equal(moved.states, still.states)
-    np.testing.assert_array_equal(moved.actions, still.actions)
+    still, moved = record_without_and_with("--move-camera 0.1", "--episodes 2 --size 32 --max-steps 1", tmp_path)
+    assert "CameraMoveWrapper(0.1)" in recorded(tmp_path / "with")["env"]
     for episode in range(2):
         assert (moved.image(episode) != still.image(episode)).any()
 
@@ -89,14 +93,9 @@ def test_the_camera_moves_and_nothing_else(tmp_path):
 @pytest.mark.maniskill2
 @pytest.mark.rendering
 def test_the_robot_has_fewer_triangles_and_nothing_else_changes(tmp_path):
-    command = "--task LiftCube-v0 --episodes 1 --size 64 --max-steps 3"
-    assert run(*command.split(), "--to", str(tmp_path / "whole")) == 0
-    assert run(*command.split(), "--mesh-reduction", "0.9", "--to", str(tmp_path / "reduced")) == 0
-    whole, reduced = (read_demonstrations(tmp_path / name) for name in ("whole", "reduced"))
-    np.testing.assert_array_equal(reduced.states, whole.states)
-    np.testing.assert_array_equal(reduced.actions, whole.actions)
+    whole, reduced = record_without_and_with("--mesh-reduction 0.9", "--episodes 1 --size 64 --max-steps 3", tmp_path)
+    assert recorded(tmp_path / "with")["notes"]["mesh_reduction"] == "0.9"
     assert 0 < (reduced.image(0) != whole.image(0)).any(axis=-1).mean() < 0.02
-    assert recorded(tmp_path / "reduced")["notes"]["mesh_reduction"] == "0.9"
 
 
 @pytest.mark.maniskill2

@@ -125,6 +125,21 @@ def test_result_is_found_again_until_its_settings_change(
     assert results.find(QUICK, tmp_path) is None
 
 
+def test_a_result_stays_when_an_argument_gets_another_field_until_that_is_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = replace(QUICK, method="recommended")
+    results.write(run, {}, tmp_path)
+    path = results.path_of(run, tmp_path)
+    younger = ", random_shift=0)"
+    assert younger in path.read_text()
+    path.write_text(path.read_text().replace(younger, ")"))
+    assert results.find(run, tmp_path) is not None
+    for changed, stays in (({"random_shift": 0}, True), ({"random_shift": 1}, False), ({"batch_size": 3}, False)):
+        monkeypatch.setitem(WORLDS, "fast", replace(WORLDS["fast"], label_memory=changed))
+        assert (results.find(run, tmp_path) is not None) == stays
+
+
 def test_result_of_another_network_is_not_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def gone(error: str) -> str:
         raise FileNotFoundError

@@ -1,7 +1,7 @@
 """Makes ManiSkill2 environments for Stable-Baselines3."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from typing import Any
 
 import gymnasium as gym
@@ -112,17 +112,9 @@ def make_maniskill2_env(
         "max_episode_steps": max_episode_steps,
     }
     if chosen_renderer != "none":
-        prepare_renderer(chosen_renderer)
-        options.update(camera_configs(view, size, larger, kwargs), render_mode="rgb_array")
-        options.setdefault("renderer_kwargs", {"offscreen_only": True})
-        if chosen_renderer == "software":
-            has_textures = task not in ASSET_FREE_TASKS or bool(_BRINGS_TEXTURES & kwargs.keys())
-            options.setdefault("shader_dir", color_shaders(has_textures))
-    bare_env = _make_bare_env(task, options, chosen_renderer)
-    if mesh_reduction and chosen_renderer != "none":
-        reduce_robot(bare_env.unwrapped, mesh_reduction)
+        options.update(camera_configs(view, size, larger, kwargs))
     env: GymEnv = ManiSkill2Wrapper(
-        bare_env,
+        _make_bare_env(task, options, chosen_renderer, mesh_reduction),
         obs,
         view.name,
         instruction or INSTRUCTIONS.get(task),
@@ -195,7 +187,18 @@ def _check_task(task: str) -> None:
         )
 
 
-def _make_bare_env(task: str, options: dict[str, Any], renderer: str) -> GymEnv:
-    contexts: dict[str, AbstractContextManager[None]] = {"none": physics_only(), "software": in_this_thread()}
-    with explain_errors(task, options), contexts.get(renderer, nullcontext()):
-        return gym.make(task, **options)
+def _make_bare_env(task: str, options: dict[str, Any], renderer: str, mesh_reduction: float) -> GymEnv:
+    if renderer == "none":
+        with explain_errors(task, options), physics_only():
+            return gym.make(task, **options)
+    prepare_renderer(renderer)
+    rendering: dict[str, Any] = {"renderer_kwargs": {"offscreen_only": True}}
+    if renderer == "software":
+        has_textures = task not in ASSET_FREE_TASKS or bool(_BRINGS_TEXTURES & options.keys())
+        rendering["shader_dir"] = color_shaders(has_textures)
+    options = rendering | options | {"render_mode": "rgb_array"}
+    with explain_errors(task, options), in_this_thread() if renderer == "software" else nullcontext():
+        env: GymEnv = gym.make(task, **options)
+    if mesh_reduction:
+        reduce_robot(env.unwrapped, mesh_reduction)
+    return env
