@@ -57,8 +57,17 @@ class TimedRPD(RPD):
         return goes_on
 
 
-def show_frame(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
-    return TeacherActionWrapper(env, observation={"frame": human_frame})
+class CountedFrames:
+    """Shows a teacher the frames of the "human" camera, and counts them."""
+
+    rendered = 0
+
+    def __call__(self, env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+        return TeacherActionWrapper(env, observation={"frame": self._frame})
+
+    def _frame(self, env: gym.Env[Any, Any]) -> np.ndarray:
+        self.rendered += 1
+        return human_frame(env)
 
 
 def stand_still(observations: dict[str, np.ndarray]) -> np.ndarray:
@@ -67,8 +76,9 @@ def stand_still(observations: dict[str, np.ndarray]) -> np.ndarray:
 
 def make_rollout(
     n_steps: int, size: int, arguments: dict[str, Any], is_shown: bool = True
-) -> Callable[[], tuple[float, float]]:
-    """:return: What collects one rollout: CPU seconds for each step, and the share of the states that got a label."""
+) -> Callable[[], tuple[float, float, float]]:
+    """:return: What collects one rollout: CPU seconds, and the labels and frames there were, for each step."""
+    frames = CountedFrames()
     env = make_maniskill2_vec_env(
         "LiftCube-v0",
         N_ENVS,
@@ -76,21 +86,22 @@ def make_rollout(
         render_mode="rgb_array",
         image_size=size,
         renderer="software",
-        wrap=show_frame if is_shown else None,
+        wrap=frames if is_shown else None,
     )
     teacher = stand_still if is_shown else lambda observations: np.zeros((len(observations), 7), np.float32)
     settings: dict[str, Any] = {"n_steps": n_steps, "batch_size": n_steps * N_ENVS, "n_epochs": 1, "seed": 0, "device": "cpu"}
     model = TimedRPD("MlpPolicy", env, teacher=teacher, label_batch_size=16, **(settings | arguments))
 
-    def collect() -> tuple[float, float]:
-        model.rollout_seconds = 0.0
+    def collect() -> tuple[float, float, float]:
+        model.rollout_seconds, frames.rendered = 0.0, 0
         model.learn(n_steps * N_ENVS, reset_num_timesteps=False)
-        return model.rollout_seconds / (n_steps * N_ENVS), model.rollout_buffer.labeled_fraction()
+        n_states = n_steps * N_ENVS
+        return model.rollout_seconds / n_states, model.rollout_buffer.labeled_fraction(), frames.rendered / n_states
 
     return collect
 
 
-def make_frames(n_steps: int, size: int) -> Callable[[], tuple[float, float]]:
+def make_frames(n_steps: int, size: int) -> Callable[[], tuple[float]]:
     """
     :return: By how many CPU seconds a frame after each step makes the steps of a bare environment longer: it has to be
         rendered, and the physics after it no longer finds its data in the processor's caches.
@@ -107,26 +118,29 @@ def make_frames(n_steps: int, size: int) -> Callable[[], tuple[float, float]]:
                 env.render()
         return time.process_time() - started
 
-    def render() -> tuple[float, float]:
+    def render() -> tuple[float]:
         without = steps(False)
-        return (steps(True) - without) / n_steps, 1.0
+        return ((steps(True) - without) / n_steps,)
 
     return render
 
 
 def compare(rounds: int, n_steps: int, size: int) -> dict[str, Any]:
     """Each way's time for a step, beside the time that its parts take in the same round."""
-    turns = {name: make_rollout(n_steps, size, arguments) for name, arguments in WAYS.items()}
+    turns: dict[str, Callable[[], tuple[float, ...]]] = {
+        name: make_rollout(n_steps, size, arguments) for name, arguments in WAYS.items()
+    }
     turns["no view"] = make_rollout(n_steps, size, {"imitation_coef": 0.0}, is_shown=False)
     turns["frame"] = make_frames(n_steps, size)
     results = take_turns(turns, rounds)
-    seconds = {name: np.array([time for time, _ in turn]) for name, turn in results.items()}
+    seconds = {name: np.array([figures[0] for figures in turn]) for name, turn in results.items()}
     rows = {}
     for name in WAYS:
-        shares = np.array([share for _, share in results[name]])
+        shares, frames = (np.array([figures[i] for figures in results[name]]) for i in (1, 2))
         expected = seconds["no view"] + shares * seconds["frame"]
         rows[name] = {
             "labeled": float(shares.mean()),
+            "rendered": float(frames.mean()),
             "steps_per_cpu_second": spread(1.0 / seconds[name]).as_json(),
             "over_expected": spread_of_ratios(seconds[name], expected).as_json(),
             "speed_over_all_labels": spread_of_ratios(seconds["all labels"], seconds[name]).as_json(),
