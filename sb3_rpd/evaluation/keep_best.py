@@ -23,8 +23,8 @@ class KeepBest(BaseCallback):
     """
     Evaluate the deterministic student now and then in episodes that are only for this choice, and keep the best: that of most
     successes, where the environment says ``info["is_success"]``, then that of the highest mean return. Kept are its
-    parameters and, where the training environment has a ``VecNormalize``, the statistics of its observations. The policy with
-    which a training happens to end may be far worse than the one a thousand steps before.
+    parameters and, where a ``VecNormalize`` of the training environment has any, the statistics of its observations. The
+    policy with which a training happens to end may be far worse than the one a thousand steps before.
 
     The episodes are the same each time. The evaluation draws no random numbers of the training: a training with it is the
     same to the last bit as one without::
@@ -66,14 +66,14 @@ class KeepBest(BaseCallback):
 
     def restore(self) -> None:
         """
-        Give the model the parameters of the best policy, and its ``VecNormalize`` that policy's statistics.
+        Give the model the parameters of the best policy, and its ``VecNormalize`` that policy's statistics of observations.
 
         :raises ValueError: if there has been no evaluation yet.
         """
         best = self._found()
         self.model.policy.load_state_dict(best.parameters)
         statistics = self.model.get_vec_normalize_env()
-        if statistics is not None:
+        if statistics is not None and statistics.norm_obs:
             statistics.obs_rms = deepcopy(best.obs_rms)
 
     def save(self, path: str | Path) -> None:
@@ -119,7 +119,7 @@ class KeepBest(BaseCallback):
         self.logger.record("eval/mean_reward", evaluation.mean_return)
         if self._best is None or _rank(evaluation) >= _rank(self._best.evaluation):
             parameters = deepcopy(self.model.policy.state_dict())
-            obs_rms = None if statistics is None else deepcopy(statistics.obs_rms)
+            obs_rms = deepcopy(statistics.obs_rms) if statistics is not None and statistics.norm_obs else None
             self._best = _Best(self.num_timesteps, evaluation, parameters, obs_rms)
 
 

@@ -95,6 +95,28 @@ def test_evaluations_are_of_the_same_episodes_and_at_most_every_so_often() -> No
     callback.restore()
 
 
+def test_rewards_alone_may_be_normalized(monkeypatch: pytest.MonkeyPatch) -> None:
+    env = VecNormalize(make_vec_env(toy_env, 2, seed=0), norm_obs=False)
+    model = PPO("MlpPolicy", env, **SETTINGS)
+    outcomes = [outcome(2, 0.0), outcome(1, 0.0)]
+    seen: list[dict[str, th.Tensor]] = []
+
+    def evaluate(*_: Any, **__: Any) -> TeacherEvaluation:
+        seen.append(parameters(model))
+        return outcomes[len(seen) - 1]
+
+    monkeypatch.setattr(keep_best, "evaluate_teacher", evaluate)
+    callback = KeepBest(DummyVecEnv([toy_env]), every=32)
+    model.learn(2 * 32, callback=callback)
+    of_rewards = env.ret_rms.mean
+
+    callback.restore()
+    assert callback.best == (32, outcomes[0])
+    assert any(not th.equal(seen[0][name], seen[1][name]) for name in seen[0])
+    assert all(th.equal(value, seen[0][name]) for name, value in model.policy.state_dict().items())
+    assert env.ret_rms.mean == of_rewards != 0.0
+
+
 def test_without_successes_the_return_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     model = make_model()
     outcomes = [TeacherEvaluation(10, None, mean_return, 5.0) for mean_return in (-3.0, -1.0, -2.0)]
