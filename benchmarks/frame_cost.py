@@ -81,8 +81,9 @@ def compare(rounds: int, n_frames: int, size: int) -> dict[str, Any]:
     results = take_turns({name: lambda c=connection: turn(c) for name, connection in connections.items()}, rounds)
     for connection in connections.values():
         connection.send(0)
-    exact = [turns for name, turns in results.items() if "mesh_reduction" not in ways()[name].options]
-    if len({turns[-1][1] for turns in exact}) > 1:
+    pictures = {name: turns[-1][1] for name, turns in results.items()}
+    exact = {pictures[name] for name, way in ways().items() if "mesh_reduction" not in way.options}
+    if len(exact) > 1:
         raise RuntimeError(f"at {size} pixels the ways gave different pictures")
     seconds = {name: [time for time, _ in turns] for name, turns in results.items()}
     first = next(iter(seconds.values()))
@@ -90,6 +91,7 @@ def compare(rounds: int, n_frames: int, size: int) -> dict[str, Any]:
         name: {
             "milliseconds": spread(1000 * np.array(times)).as_json(),
             "speed_over_first": spread_of_ratios(first, times).as_json(),
+            "is_exact": pictures[name] in exact,
         }
         for name, times in seconds.items()
     }

@@ -15,7 +15,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch are imported
 
@@ -57,6 +57,14 @@ class TimedRPD(RPD):
         return goes_on
 
 
+class Turn(NamedTuple):
+    """What was measured of some steps, for each of them."""
+
+    seconds: float
+    labeled: float
+    rendered: float
+
+
 class CountedFrames:
     """Shows a teacher the frames of the "human" camera, and counts them."""
 
@@ -74,10 +82,8 @@ def stand_still(observations: dict[str, np.ndarray]) -> np.ndarray:
     return np.zeros((len(observations["frame"]), 7), np.float32)
 
 
-def make_rollout(
-    n_steps: int, size: int, arguments: dict[str, Any], is_shown: bool = True
-) -> Callable[[], tuple[float, float, float]]:
-    """:return: What collects one rollout: CPU seconds, and the labels and frames there were, for each step."""
+def make_rollout(n_steps: int, size: int, arguments: dict[str, Any], is_shown: bool = True) -> Callable[[], Turn]:
+    """:return: What collects one rollout."""
     frames = CountedFrames()
     env = make_maniskill2_vec_env(
         "LiftCube-v0",
@@ -92,16 +98,17 @@ def make_rollout(
     settings: dict[str, Any] = {"n_steps": n_steps, "batch_size": n_steps * N_ENVS, "n_epochs": 1, "seed": 0, "device": "cpu"}
     model = TimedRPD("MlpPolicy", env, teacher=teacher, label_batch_size=16, **(settings | arguments))
 
-    def collect() -> tuple[float, float, float]:
+    def collect() -> Turn:
         model.rollout_seconds, frames.rendered = 0.0, 0
         model.learn(n_steps * N_ENVS, reset_num_timesteps=False)
         n_states = n_steps * N_ENVS
-        return model.rollout_seconds / n_states, model.rollout_buffer.labeled_fraction(), frames.rendered / n_states
+        labeled = model.rollout_buffer.labeled_fraction()
+        return Turn(model.rollout_seconds / n_states, labeled, frames.rendered / n_states)
 
     return collect
 
 
-def make_frames(n_steps: int, size: int) -> Callable[[], tuple[float]]:
+def make_frames(n_steps: int, size: int) -> Callable[[], Turn]:
     """
     :return: By how many CPU seconds a frame after each step makes the steps of a bare environment longer: it has to be
         rendered, and the physics after it no longer finds its data in the processor's caches.
@@ -118,29 +125,27 @@ def make_frames(n_steps: int, size: int) -> Callable[[], tuple[float]]:
                 env.render()
         return time.process_time() - started
 
-    def render() -> tuple[float]:
+    def render() -> Turn:
         without = steps(False)
-        return ((steps(True) - without) / n_steps,)
+        return Turn((steps(True) - without) / n_steps, labeled=0.0, rendered=1.0)
 
     return render
 
 
 def compare(rounds: int, n_steps: int, size: int) -> dict[str, Any]:
     """Each way's time for a step, beside the time that its parts take in the same round."""
-    turns: dict[str, Callable[[], tuple[float, ...]]] = {
-        name: make_rollout(n_steps, size, arguments) for name, arguments in WAYS.items()
-    }
+    turns = {name: make_rollout(n_steps, size, arguments) for name, arguments in WAYS.items()}
     turns["no view"] = make_rollout(n_steps, size, {"imitation_coef": 0.0}, is_shown=False)
     turns["frame"] = make_frames(n_steps, size)
     results = take_turns(turns, rounds)
-    seconds = {name: np.array([figures[0] for figures in turn]) for name, turn in results.items()}
+    seconds = {name: np.array([turn.seconds for turn in made]) for name, made in results.items()}
     rows = {}
     for name in WAYS:
-        shares, frames = (np.array([figures[i] for figures in results[name]]) for i in (1, 2))
+        shares = np.array([turn.labeled for turn in results[name]])
         expected = seconds["no view"] + shares * seconds["frame"]
         rows[name] = {
             "labeled": float(shares.mean()),
-            "rendered": float(frames.mean()),
+            "rendered": float(np.mean([turn.rendered for turn in results[name]])),
             "steps_per_cpu_second": spread(1.0 / seconds[name]).as_json(),
             "over_expected": spread_of_ratios(seconds[name], expected).as_json(),
             "speed_over_all_labels": spread_of_ratios(seconds["all labels"], seconds[name]).as_json(),

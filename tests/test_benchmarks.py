@@ -76,7 +76,9 @@ def test_label_overlap(tmp_path: Path) -> None:
     # The steps 16 to 31, after those of the warm-up: environment 0 has its labels at 20, 25 and 30, the others before that
     assert per_state.pop("RPD, label_every=5") == 12 / 64
     assert set(per_state.values()) == {1.0}
-    assert ways["RPD"]["ratio"]["median"] > 0.0
+    # However it overlaps: 64 states asked about, and calls for 16 of them, or for 4, at least
+    assert ways["RPD"]["seconds"]["median"] >= 4 * 0.002 + 64 * 0.0001
+    assert ways["at each step, synchronously"]["seconds"]["median"] >= 16 * 0.002 + 64 * 0.0001
     assert set(record["results"]["slow teacher and environments"]["ways"]) == {"RPD", "each minibatch"}
 
 
@@ -106,7 +108,7 @@ def test_teacher_frames(tmp_path: Path) -> None:
     rendered = {name: way["rendered"] for name, way in ways.items()}
     assert rendered.pop("20% at random") == pytest.approx(0.2, abs=0.3)
     assert rendered == {"all labels": 1.0, "every 5th": 5 / 20, "gate shut": 2 / 20}
-    assert all(way["speed_over_all_labels"]["median"] > 0.0 for way in ways.values())
+    assert ways["all labels"]["speed_over_all_labels"] == {"median": 1.0, "quartiles": [1.0, 1.0]}
 
 
 @pytest.mark.slow
@@ -119,7 +121,9 @@ def test_frame_cost(tmp_path: Path) -> None:
     assert len(ways) == 5
     first, *others = ways.values()
     assert first["speed_over_first"] == {"median": 1.0, "quartiles": [1.0, 1.0]}
-    assert all(way["milliseconds"]["median"] > 0.0 and way["speed_over_first"]["median"] > 0.0 for way in others)
+    assert all(way["milliseconds"]["median"] > 0.0 for way in others)
+    # Fewer triangles are seen, and nothing else is
+    assert {name for name, way in ways.items() if not way["is_exact"]} == {"the same, fewer triangles"}
 
 
 @pytest.mark.slow

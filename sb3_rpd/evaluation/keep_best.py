@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.save_util import load_from_pkl, save_to_pkl
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from sb3_rpd.evaluation.student import Student
 from sb3_rpd.evaluation.teacher_evaluation import TeacherEvaluation, evaluate_teacher
@@ -72,8 +72,8 @@ class KeepBest(BaseCallback):
         """
         best = self._found()
         self.model.policy.load_state_dict(best.parameters)
-        statistics = self.model.get_vec_normalize_env()
-        if statistics is not None and statistics.norm_obs:
+        statistics = self._observation_statistics()
+        if statistics is not None:
             statistics.obs_rms = deepcopy(best.obs_rms)
 
     def save(self, path: str | Path) -> None:
@@ -97,6 +97,11 @@ class KeepBest(BaseCallback):
             raise ValueError("There has been no evaluation yet, and so there is no best policy: call learn() first.")
         return self._best
 
+    def _observation_statistics(self) -> VecNormalize | None:
+        """One that normalizes rewards alone has none."""
+        statistics = self.model.get_vec_normalize_env()
+        return statistics if statistics is not None and statistics.norm_obs else None
+
     def _on_rollout_start(self) -> None:
         # The policy is as the last train() left it
         last = self.evaluations[-1][0] if self.evaluations else 0
@@ -110,7 +115,7 @@ class KeepBest(BaseCallback):
         return True
 
     def _evaluate(self) -> None:
-        statistics = self.model.get_vec_normalize_env()
+        statistics = self._observation_statistics()
         student = Student(self.model, statistics)
         evaluation = evaluate_teacher(student, self.env, self.n_episodes, seed=self.seed, needs_success=False)
         self.evaluations.append((self.num_timesteps, evaluation))
@@ -119,7 +124,7 @@ class KeepBest(BaseCallback):
         self.logger.record("eval/mean_reward", evaluation.mean_return)
         if self._best is None or _rank(evaluation) >= _rank(self._best.evaluation):
             parameters = deepcopy(self.model.policy.state_dict())
-            obs_rms = deepcopy(statistics.obs_rms) if statistics is not None and statistics.norm_obs else None
+            obs_rms = None if statistics is None else deepcopy(statistics.obs_rms)
             self._best = _Best(self.num_timesteps, evaluation, parameters, obs_rms)
 
 

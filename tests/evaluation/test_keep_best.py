@@ -15,15 +15,21 @@ from sb3_rpd.evaluation import KeepBest, TeacherEvaluation, keep_best
 from sb3_rpd.teachers import SB3Teacher
 
 SETTINGS: dict[str, Any] = dict(n_steps=16, batch_size=16, n_epochs=1, seed=0, device="cpu")
+#: What a VecNormalize around the training normalizes.
+OBSERVATIONS, REWARDS = {"norm_reward": False}, {"norm_obs": False}
 
 
 def toy_env() -> SpacesEnv:
     return SpacesEnv(ACTION_SPACES["box"])
 
 
-def make_model(normalized: bool = True) -> PPO:
+def make_model(normalize: dict[str, bool] | None = OBSERVATIONS) -> PPO:
     env = make_vec_env(toy_env, 2, seed=0)
-    return PPO("MlpPolicy", VecNormalize(env, norm_reward=False) if normalized else env, **SETTINGS)
+    return PPO("MlpPolicy", env if normalize is None else VecNormalize(env, **normalize), **SETTINGS)
+
+
+def observation_mean(vec_normalize: VecNormalize | None) -> np.ndarray | None:
+    return vec_normalize.obs_rms.mean.copy() if vec_normalize is not None and vec_normalize.norm_obs else None
 
 
 def parameters(model: PPO) -> dict[str, th.Tensor]:
@@ -39,14 +45,14 @@ class Scripted:
 
     def __init__(self, model: PPO, outcomes: list[TeacherEvaluation]) -> None:
         self.model, self.outcomes = model, iter(outcomes)
-        self.seen: list[tuple[dict[str, th.Tensor], np.ndarray]] = []
+        self.seen: list[tuple[dict[str, th.Tensor], np.ndarray | None]] = []
 
     def __call__(self, teacher: SB3Teacher, *args: Any, **kwargs: Any) -> TeacherEvaluation:
-        assert teacher.vec_normalize is not None
-        self.seen.append((parameters(self.model), teacher.vec_normalize.obs_rms.mean.copy()))
+        self.seen.append((parameters(self.model), observation_mean(teacher.vec_normalize)))
         return next(self.outcomes)
 
 
+@pytest.mark.parametrize("normalize", [OBSERVATIONS, REWARDS, None])
 @pytest.mark.parametrize(
     ("outcomes", "best"),
     [
@@ -56,9 +62,9 @@ class Scripted:
     ],
 )
 def test_best_policy_and_its_statistics_come_back(
-    outcomes: list[TeacherEvaluation], best: int, monkeypatch: pytest.MonkeyPatch
+    outcomes: list[TeacherEvaluation], best: int, normalize: dict[str, bool] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = make_model()
+    model = make_model(normalize)
     scripted = Scripted(model, outcomes)
     monkeypatch.setattr(keep_best, "evaluate_teacher", scripted)
     callback = KeepBest(DummyVecEnv([toy_env]), every=32)
@@ -72,9 +78,8 @@ def test_best_policy_and_its_statistics_come_back(
     wanted, mean = scripted.seen[best]
     for name, value in model.policy.state_dict().items():
         assert th.equal(value, wanted[name])
-    statistics = model.get_vec_normalize_env()
-    assert statistics is not None
-    np.testing.assert_array_equal(statistics.obs_rms.mean, mean)
+    assert (mean is not None) == (normalize is OBSERVATIONS)
+    np.testing.assert_array_equal(observation_mean(model.get_vec_normalize_env()), mean)
 
 
 def test_training_does_not_notice() -> None:
@@ -86,35 +91,13 @@ def test_training_does_not_notice() -> None:
 
 
 def test_evaluations_are_of_the_same_episodes_and_at_most_every_so_often() -> None:
-    model = make_model(normalized=False)
+    model = make_model(None)
     callback = KeepBest(DummyVecEnv([toy_env]), every=50, n_episodes=4)
     model.learn(5 * 32, callback=callback)
     assert [steps for steps, _ in callback.evaluations] == [64, 128, 160]
     # in this environment every other episode is a success, whoever acts
     assert [evaluation.successes for _, evaluation in callback.evaluations] == [2, 2, 2]
     callback.restore()
-
-
-def test_rewards_alone_may_be_normalized(monkeypatch: pytest.MonkeyPatch) -> None:
-    env = VecNormalize(make_vec_env(toy_env, 2, seed=0), norm_obs=False)
-    model = PPO("MlpPolicy", env, **SETTINGS)
-    outcomes = [outcome(2, 0.0), outcome(1, 0.0)]
-    seen: list[dict[str, th.Tensor]] = []
-
-    def evaluate(*_: Any, **__: Any) -> TeacherEvaluation:
-        seen.append(parameters(model))
-        return outcomes[len(seen) - 1]
-
-    monkeypatch.setattr(keep_best, "evaluate_teacher", evaluate)
-    callback = KeepBest(DummyVecEnv([toy_env]), every=32)
-    model.learn(2 * 32, callback=callback)
-    of_rewards = env.ret_rms.mean
-
-    callback.restore()
-    assert callback.best == (32, outcomes[0])
-    assert any(not th.equal(seen[0][name], seen[1][name]) for name in seen[0])
-    assert all(th.equal(value, seen[0][name]) for name, value in model.policy.state_dict().items())
-    assert env.ret_rms.mean == of_rewards != 0.0
 
 
 def test_without_successes_the_return_decides(monkeypatch: pytest.MonkeyPatch) -> None:
