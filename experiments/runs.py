@@ -102,10 +102,10 @@ MANISKILL2 = (
     *(_lift("noise", reward, 50_000, gamma=0.8, methods=_PAIR) for reward in ("sparse", "dense")),
     *(
         Row("maniskill2", task, "none", reward, 0.99, steps, methods=_PAIR)
-        for task, steps in (("LiftSmallCube-v0", 100_000), ("LiftCubeHigher-v0", 60_000), ("LiftCubeBesideBlock-v0", 60_000))
+        for task, steps in (("LiftSmallCube-v0", 100_000), ("LiftCubeHigher-v0", 40_000), ("LiftCubeBesideBlock-v0", 40_000))
         for reward in ("sparse", "dense")
     ),
-    *(Row("maniskill2", "PickCube-v0", "noise", reward, 0.99, 100_000, methods=_PAIR) for reward in ("sparse", "dense")),
+    *(Row("maniskill2", "PickCube-v0", "noise", reward, 0.99, 80_000, methods=_PAIR) for reward in ("sparse", "dense")),
     Row("maniskill2", "StackCube-v0", "noise", "dense", 0.99, 100_000, methods=_PAIR),
 )
 
