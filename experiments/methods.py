@@ -79,6 +79,7 @@ METHODS: Mapping[str, Method] = {
     "annealed": Method("only annealed", RPD, _only("imitation_coef")),
     "debiased": Method("only de-biased", RPD, _only("label_debiasing")),
     "remembering": Method("only with a memory", RPD, _only("label_memory")),
+    "waiting": Method("only waiting for a reward", RPD, _only("wait_for_reward")),
 }
 #: Those that take the recommended setting apart.
-PARTS = ("undebiased", "annealed", "debiased", "remembering")
+PARTS = ("undebiased", "annealed", "debiased", "remembering", "waiting")

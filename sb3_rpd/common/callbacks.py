@@ -21,11 +21,15 @@ T = TypeVar("T")
 #: Adds to what the teacher may see of each environment what the algorithm stores beside the observation.
 AddToView: TypeAlias = Callable[[list[TeacherInfo], Mapping[str, Any]], list[TeacherInfo]]
 
+#: Takes rewards, dones and infos of a step.
+OnOutcome: TypeAlias = Callable[[np.ndarray, np.ndarray, list[dict[str, Any]]], None]
+
 
 class _Step(NamedTuple):
     """What SB3 has at hand after ``env.step()``."""
 
     new_obs: VecEnvObs
+    rewards: np.ndarray
     dones: np.ndarray
     infos: list[dict[str, Any]]
 
@@ -46,6 +50,7 @@ class LabelingCallback(BaseCallback):
     :param choice: Which entries to submit.
     :param n_steps: How many steps the rollout is to have.
     :param add_to_view: Completes the teacher's view of the entries that are submitted; None where it is complete.
+    :param on_outcome: Is given rewards, dones and infos of each step; None if nobody wants them.
     """
 
     def __init__(
@@ -58,6 +63,7 @@ class LabelingCallback(BaseCallback):
         choice: LabelChoice,
         n_steps: int,
         add_to_view: AddToView | None = None,
+        on_outcome: OnOutcome | None = None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -69,6 +75,7 @@ class LabelingCallback(BaseCallback):
         self._n_steps = n_steps
         self._n_steps_made = 0
         self._add_to_view = add_to_view
+        self._on_outcome = on_outcome
         self._step: _Step | None = None
 
     def on_rollout_start(self) -> None:
@@ -83,12 +90,14 @@ class LabelingCallback(BaseCallback):
 
     def update_locals(self, locals_: dict[str, Any]) -> None:
         # No more is kept than is needed, and no longer: this would else hold the frames of a step
-        self._step = _Step(locals_["new_obs"], locals_["dones"], locals_["infos"])
+        self._step = _Step(locals_["new_obs"], locals_["rewards"], locals_["dones"], locals_["infos"])
         self._callback.update_locals(locals_)
 
     def on_step(self) -> bool:
         assert self._step is not None
-        (new_obs, dones, infos), self._step = self._step, None
+        (new_obs, rewards, dones, infos), self._step = self._step, None
+        if self._on_outcome is not None:
+            self._on_outcome(rewards, dones, infos)
         values = copied(new_obs)
         self._n_steps_made += 1
         self._tracker.add(new_obs, values, View(self._reader.after_step(values, dones, infos, self._wanted_now)))

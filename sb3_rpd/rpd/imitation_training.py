@@ -49,6 +49,7 @@ class ImitationTraining(LabelRefinement):
     clip_range_vf: float | Schedule | None
     normalize_advantage: bool
     target_kl: float | None
+    wait_for_reward: bool
     fast: bool | None
     bf16: bool
 
@@ -66,6 +67,7 @@ class ImitationTraining(LabelRefinement):
         max_missing_labels: float = 0.5,
         label_debiasing: LabelDebiasing | None = None,
         label_memory: LabelMemory | None = None,
+        wait_for_reward: bool = False,
         fast: bool | None = None,
         bf16: bool = False,
         **kwargs: Any,
@@ -81,6 +83,7 @@ class ImitationTraining(LabelRefinement):
         self.max_missing_labels = max_missing_labels
         self.label_debiasing = label_debiasing
         self.label_memory = label_memory
+        self.wait_for_reward = wait_for_reward
         self.fast = fast
         self.bf16 = bf16
 
@@ -112,6 +115,8 @@ class ImitationTraining(LabelRefinement):
         """Update the policy by several epochs over the rollout buffer, on PPO's loss plus the imitation loss."""
         imitation_loss = self._build_imitation_loss() if self._imitates() else None
         if imitation_loss is not None:
+            if self.wait_for_reward:
+                self._drop_unrewarded_advantages()
             self._refine_labels()
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
@@ -125,6 +130,13 @@ class ImitationTraining(LabelRefinement):
             if imitation_loss is not None:
                 self._imitate_earlier_labels(imitation_loss)
         self._record_training(settings, statistics)
+
+    def _drop_unrewarded_advantages(self) -> None:
+        """Leave PPO's policy loss, and what the debiasing learns, out of a rollout without a reward to go by."""
+        if not self._has_reward_signal:
+            # Normalized, they are zero still
+            self.rollout_buffer.advantages[...] = 0.0
+        self.logger.record("train/waits_for_reward", float(not self._has_reward_signal))
 
     def why_not_fast(self) -> str | None:
         """:return: What keeps this model off the fast path of training, None if nothing does."""

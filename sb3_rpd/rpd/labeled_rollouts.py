@@ -26,6 +26,7 @@ from sb3_rpd.common.labeling import Labeler
 from sb3_rpd.common.loss_names import make_imitation_loss
 from sb3_rpd.common.losses import ImitationLoss
 from sb3_rpd.common.misleading_reward import MisleadingRewardWatch
+from sb3_rpd.common.reward_signal import RewardSignal
 from sb3_rpd.common.rollout_labeling import RolloutLabeling
 from sb3_rpd.common.schedules import ConstantCoef, make_coef_schedule
 from sb3_rpd.common.teacher import Teacher
@@ -70,6 +71,8 @@ class LabeledRollouts(StudentArchive):
     #: The last buffer that was found to keep labels and entries together.
     _checked_buffer: RolloutBuffer | None = None
     _reward_watch: MisleadingRewardWatch | None = None
+    #: Whether the rewards of the last rollout that was labeled tell anything.
+    _has_reward_signal: bool = True
 
     def _setup_model(self) -> None:
         super()._setup_model()
@@ -244,8 +247,17 @@ class LabeledRollouts(StudentArchive):
             is_quick=self._teacher_is_quick,
         ) as labeling:
             wanted = labeling if self._current_imitation_coef > 0 else None
+            signal = RewardSignal(env)
             labeling_callback = LabelingCallback(
-                callback, self, reader, self._tracker, wanted, self._label_choice(), n_rollout_steps, self._add_to_view
+                callback,
+                self,
+                reader,
+                self._tracker,
+                wanted,
+                self._label_choice(),
+                n_rollout_steps,
+                self._add_to_view,
+                signal.add,
             )
             with rollout_buffer.announcing(labeling_callback.on_add):
                 is_complete = self._collect(env, labeling_callback, rollout_buffer, n_rollout_steps)
@@ -253,6 +265,7 @@ class LabeledRollouts(StudentArchive):
             if not is_complete:
                 return False
             statistics = labeling.join()
+        self._has_reward_signal = signal.is_present
         if statistics.asked:
             self._teacher_is_quick = statistics.is_quick(self.label_batch_size)
         self._record_labeling(statistics, rollout_buffer)

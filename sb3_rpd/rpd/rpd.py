@@ -77,6 +77,11 @@ class RPD(ImitationTraining, PPO):
         labels (Box actions): a ``LabelDebiasing``. None, the default, takes the labels as they are, as the paper does.
     :param label_memory: Has the student imitate the labels of earlier rollouts, too: a ``LabelMemory``. None, the default, for
         those of the last rollout only, as in the paper.
+    :param wait_for_reward: Whether PPO's policy loss is left out after a rollout whose rewards tell nothing: all of them were
+        the same, as they are before the first success where the reward is sparse (and, if they were not zero, no episode
+        ended but by a time limit). Its advantages are the errors of the value function alone, and ``normalize_advantage``
+        makes them as large as any. Imitation and value function are trained all the same. False, the default, is PPO's way
+        and the paper's.
     :param fast: Whether to train on the fast path: the same numbers up to rounding, in a fraction of the time. None takes it
         in iterations that imitate, where it covers the model, and otherwise the plain path, which is PPO to the last bit.
         True takes it also where nothing is imitated, and is an error where it does not cover the model; False never
@@ -125,6 +130,7 @@ class RPD(ImitationTraining, PPO):
         max_missing_labels: float = 0.5,
         label_debiasing: LabelDebiasing | None = None,
         label_memory: LabelMemory | None = None,
+        wait_for_reward: bool = False,
         fast: bool | None = None,
         bf16: bool = False,
     ) -> None:
@@ -165,6 +171,7 @@ class RPD(ImitationTraining, PPO):
             max_missing_labels=max_missing_labels,
             label_debiasing=label_debiasing,
             label_memory=label_memory,
+            wait_for_reward=wait_for_reward,
             fast=fast,
             bf16=bf16,
         )

@@ -20,7 +20,7 @@ def test_the_coefficient_goes_down(arguments: tuple[float, ...], expected: list[
 def test_each_model_has_its_own() -> None:
     first, second = recommended(), recommended()
     assert first == second
-    assert all(first[name] is not second[name] for name in first)
+    assert all(first[name] is not second[name] for name in ("imitation_coef", "label_debiasing", "label_memory"))
 
 
 def test_they_are_arguments_of_rpd() -> None:
@@ -31,3 +31,4 @@ def test_they_are_arguments_of_rpd() -> None:
     assert model.label_debiasing.bias is not None
     assert isinstance(model.label_memory, LabelMemory)
     assert len(model.label_memory) == 16
+    assert model.wait_for_reward

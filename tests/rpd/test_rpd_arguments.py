@@ -46,6 +46,7 @@ def test_ppos_arguments_come_first_with_ppos_defaults() -> None:
         "max_missing_labels": 0.5,
         "label_debiasing": None,
         "label_memory": None,
+        "wait_for_reward": False,
         "fast": None,
         "bf16": False,
     }
