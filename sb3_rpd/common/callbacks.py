@@ -96,14 +96,15 @@ class LabelingCallback(BaseCallback):
     def on_step(self) -> bool:
         assert self._step is not None
         (new_obs, rewards, dones, infos), self._step = self._step, None
-        if self._on_outcome is not None:
-            self._on_outcome(rewards, dones, infos)
         values = copied(new_obs)
         self._n_steps_made += 1
         self._tracker.add(new_obs, values, View(self._reader.after_step(values, dones, infos, self._wanted_now)))
         goes_on, were_reset = self._watched(self._callback.on_step)
         if were_reset and (self._reader.writes_over() or self._tracker.memory_is_reused):
             self._tracker.drop_last(REPLACED)
+        if self._on_outcome is not None:
+            # A callback may have added rewards of its own, in place
+            self._on_outcome(rewards, dones, infos)
         return goes_on
 
     def on_rollout_end(self) -> None:

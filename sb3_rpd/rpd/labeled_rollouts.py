@@ -247,7 +247,7 @@ class LabeledRollouts(StudentArchive):
             is_quick=self._teacher_is_quick,
         ) as labeling:
             wanted = labeling if self._current_imitation_coef > 0 else None
-            signal = RewardSignal(env)
+            signal = RewardSignal()
             labeling_callback = LabelingCallback(
                 callback,
                 self,

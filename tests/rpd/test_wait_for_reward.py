@@ -96,6 +96,16 @@ def test_nothing_is_learned_of_the_teachers_error_either() -> None:
     assert debiasing.bias.all()
 
 
+@pytest.mark.parametrize("bonus", [0.0, 1.0])
+def test_rewards_of_a_callback_count(bonus: float) -> None:
+    def add(locals_: dict[str, Any], globals_: dict[str, Any]) -> bool:
+        locals_["rewards"][0] += bonus
+        return True
+
+    model = make(unrewarded(SpacesEnv)).learn(48, callback=add)
+    assert model.logger.name_to_value["train/waits_for_reward"] == 1.0 - bonus
+
+
 def test_without_imitation_it_is_ppo() -> None:
     # nothing is there to follow meanwhile
     model = make(unrewarded(SpacesEnv), imitation_coef=0.0).learn(48)
