@@ -15,7 +15,7 @@ def recommended(coef: float = 5.0, final_coef: float | None = None) -> dict[str,
 
     The imitation coefficient goes down along half a cosine, so that in the end the reward decides what the teacher does
     not know; meanwhile ``LabelDebiasing`` takes an offset and a wrong sign out of the labels, and ``LabelMemory`` has the
-    student follow them closely until it succeeds. As long as there is no reward to go by, it does nothing but imitate.
+    student follow them closely until it succeeds. As long as rewards are rare, it mostly imitates.
     The last policy is the better for a learning rate that falls to zero, such as SB3's ``LinearSchedule(1e-3, 0.0, 1.0)``.
 
     :param coef: The imitation coefficient at the beginning, >= 0.

@@ -1,4 +1,4 @@
-"""Whether the rewards of a rollout tell one action from another."""
+"""In how much of a rollout the rewards tell one action from another."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,17 +7,12 @@ import numpy as np
 
 
 class RewardSignal:
-    """
-    Looks at the rewards of one rollout, step by step.
-
-    Rewards that are all the same tell nothing, unless an episode ends by itself and they are not zero: for surviving as long
-    as possible, as in CartPole, each step has the same reward.
-    """
+    """Looks at the rewards of one rollout, step by step."""
 
     def __init__(self) -> None:
-        self._first: float | None = None
-        #: Whether there is any in what has been seen so far.
-        self.is_present = False
+        self._rewards: list[np.ndarray] = []
+        self._dones: list[np.ndarray] = []
+        self._terminated: list[list[bool]] = []
 
     def add(self, rewards: np.ndarray, dones: np.ndarray, infos: Sequence[dict[str, Any]]) -> None:
         """
@@ -26,9 +21,32 @@ class RewardSignal:
         :param dones: Where the step ended an episode, shape (n_envs,).
         :param infos: Its infos, n_envs of them; "TimeLimit.truncated" tells those that were cut off.
         """
-        if self.is_present:
-            return
-        if self._first is None:
-            self._first = float(rewards[0])
-        ended = (done and not info.get("TimeLimit.truncated", False) for done, info in zip(dones, infos, strict=True))
-        self.is_present = bool((rewards != self._first).any()) or (self._first != 0.0 and any(ended))
+        self._rewards.append(rewards.copy())
+        self._dones.append(dones.copy())
+        self._terminated.append(
+            [bool(done) and not info.get("TimeLimit.truncated", False) for done, info in zip(dones, infos, strict=True)]
+        )
+
+    def share(self) -> float:
+        """
+        The share of episodes in which there was a reward to go by: one that differs from what more than half of all steps
+        were rewarded with, such as the zero of a sparse reward. Where no reward is that common, as with a dense one, there is
+        one in all of them. If the common reward is not zero, an episode that ends by itself counts too: it is cut short, or
+        spared the rest, as in CartPole. Of an episode that goes on before or after the rollout, the part within it counts.
+
+        :return: From 0 to 1; 1 where nothing was added.
+        """
+        rewards = np.array(self._rewards)
+        if rewards.size == 0:
+            return 1.0
+        common = np.median(rewards)
+        tells = rewards != common
+        if tells.mean() >= 0.5:
+            return 1.0
+        if common != 0.0:
+            tells |= np.array(self._terminated)
+        n_steps, n_envs = rewards.shape
+        begun = np.zeros((n_steps, n_envs), int)
+        begun[1:] = np.cumsum(self._dones[:-1], axis=0)
+        episodes = begun + (n_steps + 1) * np.arange(n_envs)
+        return len(np.unique(episodes[tells])) / len(np.unique(episodes))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
@@ -49,7 +50,6 @@ class ImitationTraining(LabelRefinement):
     clip_range_vf: float | Schedule | None
     normalize_advantage: bool
     target_kl: float | None
-    wait_for_reward: bool
     fast: bool | None
     bf16: bool
 
@@ -115,12 +115,12 @@ class ImitationTraining(LabelRefinement):
         """Update the policy by several epochs over the rollout buffer, on PPO's loss plus the imitation loss."""
         imitation_loss = self._build_imitation_loss() if self._imitates() else None
         if imitation_loss is not None:
-            if self.wait_for_reward:
-                self._drop_unrewarded_advantages()
             self._refine_labels()
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
         settings = self._ppo_loss_settings()
+        if imitation_loss is not None and self._rewarded_share < 1.0:
+            settings = self._with_weighed_advantages(settings)
         statistics = TrainingLog()
         with features_in_bf16(self.policy) if self.bf16 else nullcontext():
             if self._takes_fast_path(settings, imitation_loss):
@@ -131,12 +131,13 @@ class ImitationTraining(LabelRefinement):
                 self._imitate_earlier_labels(imitation_loss)
         self._record_training(settings, statistics)
 
-    def _drop_unrewarded_advantages(self) -> None:
-        """Leave PPO's policy loss, and what the debiasing learns, out of a rollout without a reward to go by."""
-        if not self._has_reward_signal:
-            # Normalized, they are zero still
-            self.rollout_buffer.advantages[...] = 0.0
-        self.logger.record("train/waits_for_reward", float(not self._has_reward_signal))
+    def _with_weighed_advantages(self, settings: PPOLossSettings) -> PPOLossSettings:
+        """Weigh PPO's policy loss: its advantages, which a minibatch that normalizes them would undo."""
+        advantages = self.rollout_buffer.advantages
+        if settings.normalize_advantage:
+            advantages[...] = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+        advantages *= self._rewarded_share
+        return replace(settings, normalize_advantage=False)
 
     def why_not_fast(self) -> str | None:
         """:return: What keeps this model off the fast path of training, None if nothing does."""
@@ -289,3 +290,5 @@ class ImitationTraining(LabelRefinement):
             self.logger.record("train/clip_range_vf", settings.clip_range_vf)
         if self._labeler is not None:
             self.logger.record("train/imitation_coef", self._current_imitation_coef)
+            if self.wait_for_reward:
+                self.logger.record("train/rewarded_share", self._rewarded_share)

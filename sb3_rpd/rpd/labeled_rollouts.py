@@ -54,6 +54,7 @@ class LabeledRollouts(StudentArchive):
     label_batch_size: int
     label_asynchronously: bool
     max_missing_labels: float
+    wait_for_reward: bool
 
     rollout_buffer: TeacherLabelsMixin
 
@@ -71,8 +72,8 @@ class LabeledRollouts(StudentArchive):
     #: The last buffer that was found to keep labels and entries together.
     _checked_buffer: RolloutBuffer | None = None
     _reward_watch: MisleadingRewardWatch | None = None
-    #: Whether the rewards of the last rollout that was labeled tell anything.
-    _has_reward_signal: bool = True
+    #: The share of the last labeled rollout's episodes in which there was a reward to go by.
+    _rewarded_share: float = 1.0
 
     def _setup_model(self) -> None:
         super()._setup_model()
@@ -247,7 +248,7 @@ class LabeledRollouts(StudentArchive):
             is_quick=self._teacher_is_quick,
         ) as labeling:
             wanted = labeling if self._current_imitation_coef > 0 else None
-            signal = RewardSignal()
+            signal = RewardSignal() if self.wait_for_reward else None
             labeling_callback = LabelingCallback(
                 callback,
                 self,
@@ -257,7 +258,7 @@ class LabeledRollouts(StudentArchive):
                 self._label_choice(),
                 n_rollout_steps,
                 self._add_to_view,
-                signal.add,
+                None if signal is None else signal.add,
             )
             with rollout_buffer.announcing(labeling_callback.on_add):
                 is_complete = self._collect(env, labeling_callback, rollout_buffer, n_rollout_steps)
@@ -265,7 +266,7 @@ class LabeledRollouts(StudentArchive):
             if not is_complete:
                 return False
             statistics = labeling.join()
-        self._has_reward_signal = signal.is_present
+        self._rewarded_share = 1.0 if signal is None else signal.share()
         if statistics.asked:
             self._teacher_is_quick = statistics.is_quick(self.label_batch_size)
         self._record_labeling(statistics, rollout_buffer)
