@@ -85,13 +85,7 @@ class LabelDebiasing:
         self.bias = self.gain = None
 
     def learn_from(
-        self,
-        policy: ActorCriticPolicy,
-        buffer: TeacherLabelsMixin,
-        *,
-        progress_remaining: float,
-        success_rate: float | None,
-        evidence: float = 1.0,
+        self, policy: ActorCriticPolicy, buffer: TeacherLabelsMixin, *, progress_remaining: float, success_rate: float | None
     ) -> None:
         """
         Learn from one rollout, and correct its labels.
@@ -100,7 +94,6 @@ class LabelDebiasing:
         :param buffer: The complete rollout. Labels are changed in place.
         :param progress_remaining: See ``update``.
         :param success_rate: See ``update``.
-        :param evidence: See ``update``.
         """
         assert isinstance(buffer.action_space, spaces.Box)
         labels = buffer.labels_in_present_order()
@@ -111,7 +104,6 @@ class LabelDebiasing:
             _half_width(buffer.action_space),
             progress_remaining=progress_remaining,
             success_rate=success_rate,
-            evidence=evidence,
         )
         labels[...] = self.correct(labels, buffer.action_space)
 
@@ -124,7 +116,6 @@ class LabelDebiasing:
         *,
         progress_remaining: float,
         success_rate: float | None,
-        evidence: float = 1.0,
     ) -> None:
         """
         Learn from one rollout.
@@ -136,7 +127,6 @@ class LabelDebiasing:
         :param half_width: Half the width of the Box, shape (action_dim,); 1 where it is unbounded.
         :param progress_remaining: As SB3 has it: 1 at the beginning of ``learn``, 0 at its end.
         :param success_rate: The student's success rate over its last episodes; None, where it is not known, counts as 0.
-        :param evidence: What both steps are multiplied by, from 0 to 1: how much the rewards of the rollout tell.
         """
         if self.bias is None or self.gain is None:
             self.bias, self.gain = np.zeros((2, deviations.shape[1]))
@@ -146,13 +136,12 @@ class LabelDebiasing:
         shift_gradients = normalized[:, np.newaxis] * deviations
         labeled = ~np.isnan(labels).any(axis=1)
         failure_rate = 1.0 if success_rate is None or math.isnan(success_rate) else 1.0 - success_rate
-        weight = failure_rate * evidence
-        self.bias = self.bias + self.step_size * weight * shift_gradients.mean(axis=0) * half_width
+        self.bias = self.bias + self.step_size * failure_rate * shift_gradients.mean(axis=0) * half_width
         if labeled.any():
             # About the mean of the labels, which stays where the offset has it
             mean = labels[labeled].mean(axis=0)
             gradient = (shift_gradients[labeled] * (labels[labeled] - mean) / half_width).mean(axis=0)
-            gain = np.clip(self.gain + self.gain_step_size * weight * gradient, *_GAIN_RANGE)
+            gain = np.clip(self.gain + self.gain_step_size * failure_rate * gradient, *_GAIN_RANGE)
             self.bias -= (gain - self.gain) * mean
             self.gain = gain
 

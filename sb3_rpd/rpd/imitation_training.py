@@ -114,13 +114,13 @@ class ImitationTraining(LabelRefinement):
     def train(self) -> None:
         """Update the policy by several epochs over the rollout buffer, on PPO's loss plus the imitation loss."""
         imitation_loss = self._build_imitation_loss() if self._imitates() else None
+        settings = self._ppo_loss_settings()
         if imitation_loss is not None:
+            if self._rewarded_share < 1.0:
+                settings = self._with_weighed_advantages(settings)
             self._refine_labels()
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
-        settings = self._ppo_loss_settings()
-        if imitation_loss is not None and self._rewarded_share < 1.0:
-            settings = self._with_weighed_advantages(settings)
         statistics = TrainingLog()
         with features_in_bf16(self.policy) if self.bf16 else nullcontext():
             if self._takes_fast_path(settings, imitation_loss):

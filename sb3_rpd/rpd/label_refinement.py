@@ -38,7 +38,6 @@ class LabelRefinement(LabeledRollouts):
             self.rollout_buffer,
             progress_remaining=self._current_progress_remaining,
             success_rate=self._success_rate(),
-            evidence=self._rewarded_share,
         )
         for name, correction in (("teacher_bias", debiasing.bias), ("teacher_gain", debiasing.gain)):
             assert correction is not None
