@@ -9,6 +9,7 @@ import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.policies import ActorCriticPolicy
 
+from sb3_rpd.common.advantages import normalized
 from sb3_rpd.common.buffers import TeacherLabelsMixin
 
 #: How many observations go through the policy at once.
@@ -132,8 +133,7 @@ class LabelDebiasing:
             self.bias, self.gain = np.zeros((2, deviations.shape[1]))
         if 1.0 - progress_remaining < self.start:
             return
-        normalized = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
-        shift_gradients = normalized[:, np.newaxis] * deviations
+        shift_gradients = normalized(advantages)[:, np.newaxis] * deviations
         labeled = ~np.isnan(labels).any(axis=1)
         failure_rate = 1.0 if success_rate is None or math.isnan(success_rate) else 1.0 - success_rate
         self.bias = self.bias + self.step_size * failure_rate * shift_gradients.mean(axis=0) * half_width

@@ -47,6 +47,6 @@ class RewardSignal:
             tells |= np.array(self._terminated)
         n_steps, n_envs = rewards.shape
         begun = np.zeros((n_steps, n_envs), int)
-        begun[1:] = np.cumsum(self._dones[:-1], axis=0)
+        begun[1:] = np.cumsum(np.array(self._dones)[:-1], axis=0)
         episodes = begun + (n_steps + 1) * np.arange(n_envs)
         return len(np.unique(episodes[tells])) / len(np.unique(episodes))

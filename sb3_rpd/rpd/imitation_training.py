@@ -15,6 +15,7 @@ from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.common.utils import explained_variance
 from stable_baselines3.common.vec_env import VecEnv
 
+from sb3_rpd.common.advantages import normalized
 from sb3_rpd.common.agreement import agreement
 from sb3_rpd.common.buffers import TeacherLabelsMixin, TeacherRolloutBufferSamples
 from sb3_rpd.common.label_debiasing import LabelDebiasing
@@ -132,10 +133,10 @@ class ImitationTraining(LabelRefinement):
         self._record_training(settings, statistics)
 
     def _with_weighed_advantages(self, settings: PPOLossSettings) -> PPOLossSettings:
-        """Weigh PPO's policy loss: its advantages, which a minibatch that normalizes them would undo."""
+        """Weigh PPO's policy loss by way of its advantages; a minibatch that normalizes them would undo that."""
         advantages = self.rollout_buffer.advantages
         if settings.normalize_advantage:
-            advantages[...] = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+            advantages[...] = normalized(advantages)
         advantages *= self._rewarded_share
         return replace(settings, normalize_advantage=False)
 

@@ -43,6 +43,7 @@ def share_of(steps: list[tuple[list[float], list[Ends]]]) -> float:
         pytest.param(
             [([-1.0, -1.0], [RUNNING] * 2)] * 3 + [([0.0, -1.0], [RUNNING] * 2)] * 2, 1 / 2, id="a goal in which one stays"
         ),
+        pytest.param([([0.0, 0.0], [RUNNING, TERMINATED])], 0.0, id="a single step"),
         pytest.param([([0.0, 0.5], [RUNNING, TERMINATED])] * 2, 1.0, id="no reward is that of most steps"),
     ],
 )

@@ -123,6 +123,7 @@ def test_the_teachers_error_is_learned_of_where_there_is_any_reward() -> None:
         return debiasing.gain
 
     assert not learned(0.0).any()
+    assert learned(1.0).all()
     np.testing.assert_allclose(learned(1.0), learned(1.0, wait_for_reward=False), rtol=1e-4)
 
 
