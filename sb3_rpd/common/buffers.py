@@ -147,7 +147,7 @@ class TeacherLabelsMixin(RolloutBuffer):
         """:return: The share of the rollout's entries that have a label."""
         return float(np.mean(~np.isnan(self._flat_actions).any(axis=1)))
 
-    def _in_present_order(self, flat: np.ndarray) -> np.ndarray:
+    def in_present_order(self, flat: np.ndarray) -> np.ndarray:
         """
         :param flat: One row for each entry, in environment-major order.
         :return: A view in the order in which observations and actions are: that of training, or before it SB3's, of shape
@@ -157,7 +157,7 @@ class TeacherLabelsMixin(RolloutBuffer):
 
     def labels_in_present_order(self) -> np.ndarray:
         """:return: All labels, a view, with those axes first that ``actions`` have at present; NaN where there is none."""
-        return self._in_present_order(self._flat_actions)
+        return self.in_present_order(self._flat_actions)
 
     def labeled_entries(self) -> LabeledEntries:
         """:return: A copy of all entries that have a label, in any order."""
@@ -165,7 +165,7 @@ class TeacherLabelsMixin(RolloutBuffer):
         labeled = ~np.isnan(labels).any(axis=-1)
         of_teacher = None
         if self._flat_distributions is not None:
-            of_teacher = self._in_present_order(self._flat_distributions)[labeled]
+            of_teacher = self.in_present_order(self._flat_distributions)[labeled]
         if isinstance(self.observations, dict):
             observations: Any = {name: array[labeled] for name, array in self.observations.items()}
         else:

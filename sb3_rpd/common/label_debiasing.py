@@ -86,7 +86,13 @@ class LabelDebiasing:
         self.bias = self.gain = None
 
     def learn_from(
-        self, policy: ActorCriticPolicy, buffer: TeacherLabelsMixin, *, progress_remaining: float, success_rate: float | None
+        self,
+        policy: ActorCriticPolicy,
+        buffer: TeacherLabelsMixin,
+        *,
+        progress_remaining: float,
+        success_rate: float | None,
+        rewarded: np.ndarray | None = None,
     ) -> None:
         """
         Learn from one rollout, and correct its labels.
@@ -95,8 +101,11 @@ class LabelDebiasing:
         :param buffer: The complete rollout. Labels are changed in place.
         :param progress_remaining: See ``update``.
         :param success_rate: See ``update``.
+        :param rewarded: Which entries tell something, booleans of shape (n_steps, n_envs); None for all of them.
         """
         assert isinstance(buffer.action_space, spaces.Box)
+        if rewarded is not None:
+            rewarded = buffer.in_present_order(rewarded.T.reshape(-1, 1)).reshape(-1)
         labels = buffer.labels_in_present_order()
         self.update(
             buffer.advantages.reshape(-1),
@@ -105,6 +114,7 @@ class LabelDebiasing:
             _half_width(buffer.action_space),
             progress_remaining=progress_remaining,
             success_rate=success_rate,
+            rewarded=rewarded,
         )
         labels[...] = self.correct(labels, buffer.action_space)
 
@@ -117,6 +127,7 @@ class LabelDebiasing:
         *,
         progress_remaining: float,
         success_rate: float | None,
+        rewarded: np.ndarray | None = None,
     ) -> None:
         """
         Learn from one rollout.
@@ -128,12 +139,15 @@ class LabelDebiasing:
         :param half_width: Half the width of the Box, shape (action_dim,); 1 where it is unbounded.
         :param progress_remaining: As SB3 has it: 1 at the beginning of ``learn``, 0 at its end.
         :param success_rate: The student's success rate over its last episodes; None, where it is not known, counts as 0.
+        :param rewarded: Which entries tell something, booleans of shape (n,); the others count as zeros. None for all of them.
         """
         if self.bias is None or self.gain is None:
             self.bias, self.gain = np.zeros((2, deviations.shape[1]))
         if 1.0 - progress_remaining < self.start:
             return
         shift_gradients = normalized(advantages)[:, np.newaxis] * deviations
+        if rewarded is not None:
+            shift_gradients = np.where(rewarded[:, np.newaxis], shift_gradients, 0.0)
         labeled = ~np.isnan(labels).any(axis=1)
         failure_rate = 1.0 if success_rate is None or math.isnan(success_rate) else 1.0 - success_rate
         self.bias = self.bias + self.step_size * failure_rate * shift_gradients.mean(axis=0) * half_width

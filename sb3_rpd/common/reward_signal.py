@@ -27,26 +27,38 @@ class RewardSignal:
             [bool(done) and not info.get("TimeLimit.truncated", False) for done, info in zip(dones, infos, strict=True)]
         )
 
-    def share(self) -> float:
+    def rewarded(self) -> np.ndarray:
         """
-        The share of episodes in which there was a reward to go by: one that differs from what more than half of all steps
-        were rewarded with, such as the zero of a sparse reward. Where no reward is that common, as with a dense one, there is
-        one in all of them. If the common reward is not zero, an episode that ends by itself counts too: it is cut short, or
-        spared the rest, as in CartPole. Of an episode that goes on before or after the rollout, the part within it counts.
+        The entries of the episodes in which there was a reward to go by: one that differs from what more than half of all
+        steps were rewarded with, such as the zero of a sparse reward. Where no reward is that common, as with a dense one,
+        there is one in all of them. If the common reward is not zero, an episode that ends by itself counts too: it is cut
+        short, or spared the rest, as in CartPole. Of an episode that goes on before or after the rollout, the part within it
+        counts.
 
-        :return: From 0 to 1; 1 where nothing was added.
+        :return: Booleans of shape (n_steps, n_envs).
         """
         rewards = np.array(self._rewards)
-        if rewards.size == 0:
-            return 1.0
         common = np.median(rewards)
         tells = rewards != common
         if tells.mean() >= 0.5:
-            return 1.0
+            return np.ones_like(tells)
         if common != 0.0:
             tells |= np.array(self._terminated)
-        n_steps, n_envs = rewards.shape
+        episodes = self._episodes()
+        return np.isin(episodes, episodes[tells])
+
+    def share(self) -> float:
+        """:return: The share of such episodes, from 0 to 1; 1 where nothing was added."""
+        if not self._rewards:
+            return 1.0
+        episodes = self._episodes()
+        return len(np.unique(episodes[self.rewarded()])) / len(np.unique(episodes))
+
+    def _episodes(self) -> np.ndarray:
+        """:return: A number for each episode, in the place of each of its steps, shape (n_steps, n_envs)."""
+        dones = np.array(self._dones)
+        n_steps, n_envs = dones.shape
         begun = np.zeros((n_steps, n_envs), int)
-        begun[1:] = np.cumsum(np.array(self._dones)[:-1], axis=0)
-        episodes = begun + (n_steps + 1) * np.arange(n_envs)
-        return len(np.unique(episodes[tells])) / len(np.unique(episodes))
+        begun[1:] = np.cumsum(dones[:-1], axis=0)
+        numbers: np.ndarray = begun + (n_steps + 1) * np.arange(n_envs)
+        return numbers

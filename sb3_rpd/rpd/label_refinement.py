@@ -38,6 +38,7 @@ class LabelRefinement(LabeledRollouts):
             self.rollout_buffer,
             progress_remaining=self._current_progress_remaining,
             success_rate=self._success_rate(),
+            rewarded=None if self._reward_signal is None else self._reward_signal.rewarded(),
         )
         for name, correction in (("teacher_bias", debiasing.bias), ("teacher_gain", debiasing.gain)):
             assert correction is not None

@@ -72,8 +72,8 @@ class LabeledRollouts(StudentArchive):
     #: The last buffer that was found to keep labels and entries together.
     _checked_buffer: RolloutBuffer | None = None
     _reward_watch: MisleadingRewardWatch | None = None
-    #: The share of the last labeled rollout's episodes in which there was a reward to go by.
-    _rewarded_share: float = 1.0
+    #: The rewards of the last labeled rollout; None where they are not looked at.
+    _reward_signal: RewardSignal | None = None
 
     def _setup_model(self) -> None:
         super()._setup_model()
@@ -266,7 +266,7 @@ class LabeledRollouts(StudentArchive):
             if not is_complete:
                 return False
             statistics = labeling.join()
-        self._rewarded_share = 1.0 if signal is None else signal.share()
+        self._reward_signal = signal
         if statistics.asked:
             self._teacher_is_quick = statistics.is_quick(self.label_batch_size)
         self._record_labeling(statistics, rollout_buffer)

@@ -78,8 +78,8 @@ class RPD(ImitationTraining, PPO):
     :param label_memory: Has the student imitate the labels of earlier rollouts, too: a ``LabelMemory``. None, the default, for
         those of the last rollout only, as in the paper.
     :param wait_for_reward: Whether PPO's policy loss counts only as much as the share of a rollout's episodes in which there
-        was a reward to go by (``sb3_rpd.common.reward_signal.RewardSignal``), and ``label_debiasing`` learns nothing where
-        there was none. Before the first success under a sparse reward advantages are the errors of the value function
+        was a reward to go by (``sb3_rpd.common.reward_signal.RewardSignal``), and ``label_debiasing`` learns from these
+        episodes alone. Before the first success under a sparse reward advantages are the errors of the value function
         alone, and ``normalize_advantage`` makes them as large as any. Under a dense reward nothing changes. Imitation and
         value function are trained all the same. False, the default, is PPO's way and the paper's.
     :param fast: Whether to train on the fast path: the same numbers up to rounding, in a fraction of the time. None takes it

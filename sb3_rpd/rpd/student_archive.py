@@ -44,7 +44,7 @@ class StudentArchive(ImitationCoefficient, OnPolicyAlgorithm):
             "_is_reset_by_learn",
             "_is_collecting",
             "_reward_watch",
-            "_rewarded_share",
+            "_reward_signal",
             "_has_said_plain_ppo",
         ]
         # In the archive's ``rpd_state``, where a plain PPO that loads the student does not look

@@ -16,11 +16,11 @@ TERMINATED: Ends = (True, {"TimeLimit.truncated": False})
 TRUNCATED: Ends = (True, {"TimeLimit.truncated": True})
 
 
-def share_of(steps: list[tuple[list[float], list[Ends]]]) -> float:
+def signal_of(steps: list[tuple[list[float], list[Ends]]]) -> RewardSignal:
     signal = RewardSignal()
     for rewards, ends in steps:
         signal.add(np.array(rewards, np.float32), np.array([done for done, _ in ends]), [info for _, info in ends])
-    return signal.share()
+    return signal
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def share_of(steps: list[tuple[list[float], list[Ends]]]) -> float:
     ],
 )
 def test_it_is_the_share_of_episodes_with_a_reward_to_go_by(steps: list, expected: float) -> None:
-    assert share_of(steps) == pytest.approx(expected)
+    assert signal_of(steps).share() == pytest.approx(expected)
 
 
 @given(
@@ -56,9 +56,9 @@ def test_it_is_the_share_of_episodes_with_a_reward_to_go_by(steps: list, expecte
     dones=hnp.arrays(bool, (6, 3)),
 )
 def test_a_dense_reward_tells_in_all_episodes(rewards: np.ndarray, dones: np.ndarray) -> None:
-    assert (
-        share_of([(list(row), [(bool(done), {}) for done in ends]) for row, ends in zip(rewards, dones, strict=True)]) == 1.0
-    )
+    steps = [(list(row), [(bool(done), {}) for done in ends]) for row, ends in zip(rewards, dones, strict=True)]
+    assert signal_of(steps).share() == 1.0
+    assert signal_of(steps).rewarded().all()
 
 
 @given(successes=hnp.arrays(bool, (8, 2)), dones=hnp.arrays(bool, (8, 2)), amount=st.sampled_from([1.0, -2.0, 1e-6]))
@@ -68,15 +68,17 @@ def test_it_is_what_counting_one_by_one_gives(successes: np.ndarray, dones: np.n
         for paid, ends in zip(successes, dones, strict=True)
     ]
     assume(successes.sum() < 8)
-    told = []
+    told, entries = [], np.zeros((8, 2), bool)
     for env in range(2):
-        episode: list[bool] = []
+        first = 0
         for step in range(8):
-            episode.append(bool(successes[step, env]))
             if dones[step, env] or step == 7:
-                told.append(any(episode))
-                episode = []
-    assert share_of(steps) == pytest.approx(np.mean(told))
+                episode = slice(first, step + 1)
+                told.append(successes[episode, env].any())
+                entries[episode, env] = told[-1]
+                first = step + 1
+    assert signal_of(steps).share() == pytest.approx(np.mean(told))
+    np.testing.assert_array_equal(signal_of(steps).rewarded(), entries)
 
 
 def test_it_keeps_no_view_of_what_an_environment_writes_over() -> None:

@@ -115,16 +115,40 @@ def test_with_a_dense_reward_nothing_changes_to_the_last_bit(fast: bool | None) 
     assert waiting.logger.name_to_value["train/rewarded_share"] == 1.0
 
 
-def test_the_teachers_error_is_learned_of_where_there_is_any_reward() -> None:
-    def learned(success: float, **kwargs: Any) -> np.ndarray:
-        debiasing = LabelDebiasing(step_size=0.1, gain_step_size=0.1, start=0.0)
-        make(paying(success), label_debiasing=debiasing, **kwargs).learn(2 * N_STEPS)
-        assert debiasing.gain is not None
-        return debiasing.gain
+def test_nothing_is_learned_of_the_teachers_error_without_a_reward() -> None:
+    debiasing = LabelDebiasing(start=0.0)
+    make(paying(0.0), label_debiasing=debiasing).learn(2 * N_STEPS)
+    assert debiasing.bias is not None
+    assert debiasing.gain is not None
+    assert not debiasing.bias.any()
+    assert not debiasing.gain.any()
 
-    assert not learned(0.0).any()
-    assert learned(1.0).all()
-    np.testing.assert_allclose(learned(1.0), learned(1.0, wait_for_reward=False), rtol=1e-4)
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_the_teachers_error_is_learned_of_from_episodes_with_a_reward_by_hand(waits: bool) -> None:
+    advantages, debiasing = Advantages(), LabelDebiasing(step_size=0.1, gain_step_size=0.2, start=0.0)
+    model = make(paying(1.0), label_debiasing=debiasing, wait_for_reward=waits)
+    policy = deepcopy(model.policy).double()
+    model.learn(2 * N_STEPS, callback=advantages)
+    buffer = model.rollout_buffer
+
+    observations, actions = (array.reshape(2 * N_STEPS, -1) for array in (buffer.observations, buffer.actions))
+    with th.no_grad():
+        means = policy.action_net(policy.mlp_extractor.forward_actor(th.as_tensor(observations, dtype=th.float64))).numpy()
+    # a new policy's standard deviation is 1
+    weights = (advantages.found - advantages.found.mean()) / advantages.found.std()
+    gradients = weights[:, None] * (actions - means)
+    if waits:
+        # environment after environment: the first episode of each is cut off without a reward
+        gradients = gradients * np.tile([False] * 7 + [True] * 5, 2)[:, None]
+    answers = scripted_teacher(BOX)(observations)
+    half_width = (BOX.high - BOX.low) / 2
+    # one of two episodes succeeds
+    gradients = 0.5 * gradients
+    gain = 0.2 * (gradients * (answers - answers.mean(axis=0)) / half_width).mean(axis=0)
+    np.testing.assert_allclose(debiasing.gain, gain, rtol=1e-4)
+    bias = 0.1 * gradients.mean(axis=0) * half_width - gain * answers.mean(axis=0)
+    np.testing.assert_allclose(debiasing.bias, bias, rtol=1e-4)
 
 
 @pytest.mark.parametrize("bonus", [0.0, 1.0])
