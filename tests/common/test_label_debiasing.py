@@ -35,9 +35,9 @@ def test_gradients_by_hand() -> None:
     # the advantages' mean is 3, their standard deviation sqrt((4 + 1 + 9) / 3)
     a, b, c = (advantage / math.sqrt(14 / 3) for advantage in (-2, -1, 3))
     of_offset = np.array([(a * 1.0 - b * 1.0 + c * 0.5) / 3, 4.0 * (b * 2.0 + c * 1.0) / 3])
-    # of the two that have a label, which are 0.75 and 1 from their mean
+    # two have a label, which are 0.75 and 1 from their mean; the third counts as nothing
     mean = np.array([-0.25, 3.0])
-    of_gain = np.array([(a * 1.0 * 0.75 - c * 0.5 * 0.75) / 2, (a * 0.0 * 1.0 - c * 1.0 * 1.0) / 4.0 / 2])
+    of_gain = np.array([(a * 1.0 * 0.75 - c * 0.5 * 0.75) / 3, (a * 0.0 * 1.0 - c * 1.0 * 1.0) / 4.0 / 3])
     debiasing = LabelDebiasing(step_size=0.1, gain_step_size=0.2, start=0.0)
 
     bias, gain = update(debiasing)

@@ -61,7 +61,7 @@ def test_correction_and_labels_against_an_independent_computation(
     half = (BOX.high - BOX.low).astype(np.float64) / 2
     gains = model.failure_rate * normalized[..., None] * (model.actions - model.mean) / model.std
     mean_label = np.nanmean(model.labels_before, axis=(0, 1))
-    gain = 0.5 * np.nanmean(gains * (model.labels_before - mean_label) / half, axis=(0, 1))
+    gain = 0.5 * np.nan_to_num(gains * (model.labels_before - mean_label) / half).mean(axis=(0, 1))
     bias = 0.3 * half * gains.mean(axis=(0, 1)) - gain * mean_label
     np.testing.assert_allclose(debiasing.bias, bias, rtol=1e-4)
     np.testing.assert_allclose(debiasing.gain, gain, rtol=1e-4, atol=1e-7)
