@@ -33,12 +33,12 @@ class LabelDebiasing:
         bias += step_size * (1 - success rate) * mean(A * (a - mu) / sigma) * w
         gain += gain_step_size * (1 - success rate) * mean(A * (a - mu) / sigma * (a_T - m) / w)
 
-    with half the Box's width w, 1 where it is unbounded; an entry without a label counts as zero in the second mean, since few
-    labels say little. The labels are scaled about m, so that a gain does not move what the offset has found: what it adds to
-    them on average is taken from ``bias``. A dimension in which the teacher nearly always says the same, such as a gripper
-    that is open most of the time, keeps its gain. One of -2 turns a dimension around; it is held in [-2, 1]. Other errors are not
-    corrected: a gripper that closes late, say. In dimensions that do not matter both drift a little, with the errors of the
-    advantages; the factor (1 - success rate) holds them where the student succeeds.
+    with half the Box's width w, 1 where it is unbounded; an entry without a label counts as zero in the second mean, since
+    few labels say little. The labels are scaled about m, so that a gain does not move what the offset has found: what it adds
+    to them on average is taken from ``bias``. A dimension in which the teacher nearly always says the same, such as a gripper
+    that is open most of the time, keeps its gain. One of -2 turns a dimension around; it is held in [-2, 1]. Other errors are
+    not corrected: a gripper that closes late, say. In dimensions that do not matter both drift a little, with the errors of
+    the advantages; the factor (1 - success rate) holds them where the student succeeds.
 
     :param step_size: How far the offset moves where an action that is larger by sigma gains one standard deviation of the
         advantage, in halves of the Box's width.
