@@ -7,7 +7,14 @@ import numpy as np
 
 
 class RewardSignal:
-    """Looks at the rewards of one rollout, step by step."""
+    """
+    Looks at the rewards of one rollout, step by step, for episodes in which there was a reward to go by.
+
+    That is one that differs from what more than half of all steps were rewarded with, such as the zero of a sparse reward.
+    Where no reward is that common, as with a dense one, there is one in all of them. If the common reward is not zero, an
+    episode that ends by itself counts too: it is cut short, or spared the rest, as in CartPole. Of an episode that goes on
+    before or after the rollout, the part within it counts.
+    """
 
     def __init__(self) -> None:
         self._rewards: list[np.ndarray] = []
@@ -28,15 +35,7 @@ class RewardSignal:
         )
 
     def rewarded(self) -> np.ndarray:
-        """
-        The entries of the episodes in which there was a reward to go by: one that differs from what more than half of all
-        steps were rewarded with, such as the zero of a sparse reward. Where no reward is that common, as with a dense one,
-        there is one in all of them. If the common reward is not zero, an episode that ends by itself counts too: it is cut
-        short, or spared the rest, as in CartPole. Of an episode that goes on before or after the rollout, the part within it
-        counts.
-
-        :return: Booleans of shape (n_steps, n_envs).
-        """
+        """:return: Which entries are in such episodes, booleans of shape (n_steps, n_envs)."""
         rewards = np.array(self._rewards)
         common = np.median(rewards)
         tells = rewards != common

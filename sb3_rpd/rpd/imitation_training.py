@@ -118,8 +118,8 @@ class ImitationTraining(LabelRefinement):
         settings = self._ppo_loss_settings()
         if imitation_loss is not None:
             self._refine_labels()
-            if self._reward_signal is not None and (share := self._reward_signal.share()) < 1.0:
-                settings = self._with_weighed_advantages(settings, share)
+            if self._reward_signal is not None:
+                settings = self._weighed_by_reward(settings, self._reward_signal.share())
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
         statistics = TrainingLog()
@@ -132,12 +132,15 @@ class ImitationTraining(LabelRefinement):
                 self._imitate_earlier_labels(imitation_loss)
         self._record_training(settings, statistics)
 
-    def _with_weighed_advantages(self, settings: PPOLossSettings, weight: float) -> PPOLossSettings:
+    def _weighed_by_reward(self, settings: PPOLossSettings, share: float) -> PPOLossSettings:
         """Weigh PPO's policy loss by way of its advantages; a minibatch that normalizes them would undo that."""
+        self.logger.record("train/rewarded_share", share)
+        if share == 1.0:
+            return settings
         advantages = self.rollout_buffer.advantages
         if settings.normalize_advantage:
             advantages[...] = normalized(advantages)
-        advantages *= weight
+        advantages *= share
         return replace(settings, normalize_advantage=False)
 
     def why_not_fast(self) -> str | None:
@@ -291,5 +294,3 @@ class ImitationTraining(LabelRefinement):
             self.logger.record("train/clip_range_vf", settings.clip_range_vf)
         if self._labeler is not None:
             self.logger.record("train/imitation_coef", self._current_imitation_coef)
-            if self._reward_signal is not None:
-                self.logger.record("train/rewarded_share", self._reward_signal.share())

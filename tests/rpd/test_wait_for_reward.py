@@ -165,6 +165,7 @@ def test_without_imitation_it_is_ppo() -> None:
     # nothing is there to follow meanwhile
     model = make(paying(0.0), imitation_coef=0.0).learn(4 * N_STEPS)
     same = make(paying(0.0), imitation_coef=0.0, wait_for_reward=False).learn(4 * N_STEPS)
+    assert "train/rewarded_share" not in model.logger.name_to_value
     np.testing.assert_array_equal(parameters(model), parameters(same))
 
 
